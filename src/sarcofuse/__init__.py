@@ -1,0 +1,1 @@
+"""Sarcofuse: recurrence of soft tissue sarcoma from one MRI, honestly validated."""

@@ -1,0 +1,31 @@
+"""The configuration: one frozen pydantic section a stage, read from study.yaml."""
+
+from sarcofuse.config.base import Section
+from sarcofuse.config.cohort import CohortConfig, SplitConfig
+from sarcofuse.config.deep import DeepConfig
+from sarcofuse.config.evaluation import EvaluationConfig, ReportConfig
+from sarcofuse.config.models import ModelsConfig, SignatureConfig
+from sarcofuse.config.preprocess import PreprocessConfig
+from sarcofuse.config.radiomics import RadiomicsConfig
+from sarcofuse.config.segment import RefineConfig, SegmentConfig
+from sarcofuse.config.study import StudyConfig
+from sarcofuse.config.yaml import commented_yaml, read_study, write_study
+
+__all__ = [
+    "CohortConfig",
+    "DeepConfig",
+    "EvaluationConfig",
+    "ModelsConfig",
+    "PreprocessConfig",
+    "RadiomicsConfig",
+    "RefineConfig",
+    "ReportConfig",
+    "Section",
+    "SegmentConfig",
+    "SignatureConfig",
+    "SplitConfig",
+    "StudyConfig",
+    "commented_yaml",
+    "read_study",
+    "write_study",
+]

@@ -1,0 +1,35 @@
+"""Settings of the cohort stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from sarcofuse.config.base import Section
+
+
+class SplitConfig(Section):
+    """How patients are divided into training, internal and external test."""
+
+    by: Annotated[Literal["column", "stratified", "site"], Field(description="`column`: as the split column says; `stratified`: drawn at random, keeping the share of events; `site`: the patients of `external_sites` are external, the others are drawn.")] = "column"
+    internal: Annotated[float, Field(ge=0, lt=1, description="Share of the patients drawn as the internal test split (stratified, site).")] = 0.2
+    external: Annotated[float, Field(ge=0, lt=1, description="Share of the patients drawn as the external test split (stratified only).")] = 0.0
+    external_sites: Annotated[tuple[str, ...], Field(description="Sites that make up the external split (site only).")] = ()
+
+
+class CohortConfig(Section):
+    """The spreadsheet of patients: where it is and what its columns are called."""
+
+    file: Annotated[Path, Field(description="Table of patients (.csv), one row a patient; relative to study.yaml.")] = Path("cohort.csv")
+    outcome: Annotated[str, Field(description="Column of the outcome: 1 the event happened, 0 it did not.")] = "recurrence"
+    time: Annotated[str | None, Field(description="Column of the follow-up time in months, if there is one.")] = None
+    patient_id: Annotated[str, Field(description="Column of the patient's identifier; every value once.")] = "patient_id"
+    image: Annotated[str, Field(description="Column of the image: NIfTI file or DICOM folder, relative to the table.")] = "image"
+    mask: Annotated[str, Field(description="Column of the tumour mask on the image's grid; may be empty or absent.")] = "mask"
+    site: Annotated[str, Field(description="Column of the hospital or scanner; may be absent.")] = "site"
+    split_column: Annotated[str, Field(description="Column that says train, internal or external (split by column).")] = "split"
+    split: Annotated[SplitConfig, Field(description="How patients are divided.")] = SplitConfig()
+    clinical: Annotated[tuple[str, ...], Field(description="Clinical columns to keep. With models.clinical they become a feature set.")] = ()
+    mask_label: Annotated[int | None, Field(ge=1, description="Label of the tumour in masks that hold several; without it such a mask is an error.")] = None

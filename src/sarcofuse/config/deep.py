@@ -1,0 +1,22 @@
+"""Settings of the deep transfer learning stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from sarcofuse.config.base import Section
+
+
+class DeepConfig(Section):
+    """Features of a pretrained network on a crop around the tumour."""
+
+    backbone: Annotated[str, Field(description="Network by its registry name: efficientnet-lite0, squeezenet1_0, segresnet-encoder.")] = "efficientnet-lite0"
+    weights: Annotated[Path | None, Field(description="Weights file, relative to study.yaml; empty takes the registry's own.")] = None
+    crop: Annotated[Literal["largest", "neighbours", "planes", "all"], Field(description="Slices the network sees: the one of largest tumour area, it and its two neighbours, three orthogonal planes, or all of the tumour's slices; features are averaged over slices.")] = "neighbours"
+    margin_mm: Annotated[float, Field(ge=0, description="Context kept around the tumour in mm.")] = 20.0
+    masked: Annotated[bool, Field(description="Blank everything outside the tumour.")] = False
+    pooling: Annotated[Literal["average", "masked", "max"], Field(description="Pooling of the last feature map: over all of it, over the tumour only, or its maximum.")] = "average"
+    device: Annotated[Literal["auto", "cpu", "cuda"], Field(description="`auto` takes a GPU where there is one.")] = "auto"

@@ -1,0 +1,33 @@
+"""Settings of signatures and models."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from sarcofuse.config.base import Section
+
+
+class SignatureConfig(Section):
+    """LASSO signatures: the linear predictor of an L1-penalised logistic regression."""
+
+    folds: Annotated[int, Field(ge=2, description="Inner folds that choose the penalty and give out-of-fold signatures.")] = 5
+    penalties: Annotated[int, Field(ge=2, description="Penalties on the path.")] = 50
+    ratio: Annotated[float, Field(gt=0, lt=1, description="Smallest penalty as a share of the largest.")] = 0.02
+    rule: Annotated[Literal["min", "1se"], Field(description="`min`: the penalty of least deviance; `1se`: the largest penalty within one standard error of it.")] = "min"
+    correlation: Annotated[float, Field(gt=0, le=1, description="Of two features that correlate more than this the later one is dropped.")] = 0.95
+
+
+class ModelsConfig(Section):
+    """Feature sets, classifiers, and how they are tuned."""
+
+    classifiers: Annotated[tuple[str, ...], Field(min_length=1, description="extratrees, svm, logistic; by name also randomforest, gradientboosting, knn, naivebayes, mlp.")] = ("extratrees", "svm", "logistic")
+    fusion: Annotated[Literal["signatures", "features"], Field(description="What DLR fuses: the two out-of-fold signatures, or the selected features.")] = "signatures"
+    clinical: Annotated[bool, Field(description="Add the clinical variables as a fourth feature set.")] = False
+    primary: Annotated[tuple[str, str], Field(description="Feature set and classifier that the bundle leads with.")] = ("dlr", "extratrees")
+    folds: Annotated[int, Field(ge=2, description="Outer folds for the training patients' out-of-fold risks.")] = 5
+    tuning: Annotated[bool, Field(description="Tune the classifiers by cross-validation inside each fold.")] = True
+    threshold: Annotated[Literal["youden", "sensitivity"], Field(description="How the operating point is chosen on out-of-fold training risks.")] = "youden"
+    sensitivity: Annotated[float, Field(gt=0, lt=1, description="Wanted sensitivity (threshold: sensitivity).")] = 0.9
+    signature: Annotated[SignatureConfig, Field(description="LASSO signatures.")] = SignatureConfig()

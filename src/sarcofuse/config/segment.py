@@ -1,0 +1,33 @@
+"""Settings of the segmentation stage."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from sarcofuse.config.base import Section
+
+
+class RefineConfig(Section):
+    """Clean-up of the networks' masks."""
+
+    flips: Annotated[bool, Field(description="Average the prediction over left-right and front-back flips (test-time augmentation).")] = True
+    threshold: Annotated[float, Field(gt=0, lt=1, description="Tumour probability from which a voxel belongs to the mask.")] = 0.5
+    keep: Annotated[Literal["largest", "all"], Field(description="Keep the component of largest volume and probability, or all.")] = "largest"
+    minimum_ml: Annotated[float, Field(ge=0, description="Components smaller than this are removed, in ml.")] = 0.5
+    fill_holes: Annotated[bool, Field(description="Fill holes inside the mask.")] = True
+
+
+class SegmentConfig(Section):
+    """Tumour masks: given, or by SegResNet trained within Auto3DSeg."""
+
+    masks: Annotated[Literal["given", "model"], Field(description="`given`: use the masks of cohort.csv; `model`: train on the training patients' masks and use the model's masks for everybody, out-of-fold for training patients.")] = "given"
+    folds: Annotated[int, Field(ge=2, le=10, description="Folds of the cross-validation; one network each.")] = 4
+    spacing: Annotated[tuple[float, float, float] | None, Field(description="Voxel size the networks work at, along x, y, z in mm; empty lets the data analysis decide.")] = None
+    epochs: Annotated[int | None, Field(ge=1, description="Passes over the training images; empty lets the plan decide.")] = None
+    filters: Annotated[int, Field(ge=4, description="Filters of the first level.")] = 16
+    learning_rate: Annotated[float, Field(gt=0, description="Peak learning rate of AdamW.")] = 2e-3
+    patch: Annotated[tuple[int, int, int] | None, Field(description="Training patch in voxels along x, y, z; empty takes the whole volume where it fits.")] = None
+    device: Annotated[Literal["auto", "cpu", "cuda"], Field(description="`auto` takes a GPU where there is one.")] = "auto"
+    refine: Annotated[RefineConfig, Field(description="Clean-up.")] = RefineConfig()

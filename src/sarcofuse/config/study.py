@@ -1,0 +1,32 @@
+"""The whole of study.yaml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from sarcofuse.config.base import Section
+from sarcofuse.config.cohort import CohortConfig
+from sarcofuse.config.deep import DeepConfig
+from sarcofuse.config.evaluation import EvaluationConfig, ReportConfig
+from sarcofuse.config.models import ModelsConfig
+from sarcofuse.config.preprocess import PreprocessConfig
+from sarcofuse.config.radiomics import RadiomicsConfig
+from sarcofuse.config.segment import SegmentConfig
+
+
+class StudyConfig(Section):
+    """A study: one section a stage."""
+
+    seed: Annotated[int, Field(ge=0, description="Seed of everything that is drawn; the same seed gives the same bytes.")] = 0
+    cohort: Annotated[CohortConfig, Field(description="The patients.")] = CohortConfig()
+    features: Annotated[dict[str, Path], Field(description="Feature tables made elsewhere, by block (radiomic, deep), .csv or .parquet with a patient_id column; the imaging stages are then skipped.")] = {}
+    preprocess: Annotated[PreprocessConfig, Field(description="Orientation, bias field, grid, intensities.")] = PreprocessConfig()
+    segment: Annotated[SegmentConfig, Field(description="Tumour masks.")] = SegmentConfig()
+    radiomics: Annotated[RadiomicsConfig, Field(description="Radiomic features.")] = RadiomicsConfig()
+    deep: Annotated[DeepConfig, Field(description="Deep features.")] = DeepConfig()
+    models: Annotated[ModelsConfig, Field(description="Signatures and models.")] = ModelsConfig()
+    evaluation: Annotated[EvaluationConfig, Field(description="Statistics.")] = EvaluationConfig()
+    report: Annotated[ReportConfig, Field(description="The report.")] = ReportConfig()

@@ -1,0 +1,37 @@
+"""One thread a task: results then do not depend on the number of cores, and workers do not fight over them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
+
+
+@contextmanager
+def single_thread() -> Iterator[None]:
+    """Hold BLAS, OpenMP, SimpleITK and torch (those that are loaded) to one thread within the block.
+
+    Yields
+    ------
+    None
+        Nothing.
+    """
+    from threadpoolctl import threadpool_limits
+
+    torch, sitk = sys.modules.get("torch"), sys.modules.get("SimpleITK")
+    before_torch = torch.get_num_threads() if torch else 0
+    before_itk = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads() if sitk else 0
+    try:
+        with threadpool_limits(1):
+            if torch:
+                torch.set_num_threads(1)
+            if sitk:
+                sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+            yield
+    finally:
+        if torch:
+            torch.set_num_threads(before_torch)
+        if sitk:
+            sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before_itk)
