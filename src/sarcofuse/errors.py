@@ -65,7 +65,7 @@ class CaseError(WorkError):
     Parameters
     ----------
     patient_id : str
-        Whom it concerns.
+        Whom it concerns; empty where there is no cohort.
     problem : str
         What was expected, what was found and what to do, in one or two sentences.
     file : Path or str, optional
@@ -76,8 +76,9 @@ class CaseError(WorkError):
         self.patient_id = patient_id
         self.problem = problem
         self.file = None if file is None else Path(file)
-        where = "" if self.file is None else f" ({self.file.name})"
-        super().__init__(f"patient {patient_id}{where}: {problem}")
+        name = "" if self.file is None else self.file.name
+        who = f"patient {patient_id}" + (f" ({name})" if name else "") if patient_id else name or "input"
+        super().__init__(f"{who}: {problem}")
 
     def __reduce__(self) -> tuple[type[CaseError], tuple[str, str, Path | None]]:
         return type(self), (self.patient_id, self.problem, self.file)

@@ -13,7 +13,10 @@ from sarcofuse.config.base import Section
 class SplitConfig(Section):
     """How patients are divided into training, internal and external test."""
 
-    by: Annotated[Literal["column", "stratified", "site"], Field(description="`column`: as the split column says; `stratified`: drawn at random, keeping the share of events; `site`: the patients of `external_sites` are external, the others are drawn.")] = "column"
+    by: Annotated[
+        Literal["column", "stratified", "site"],
+        Field(description="`column`: as the split column says; `stratified`: drawn at random, keeping the share of events; `site`: `external_sites` are external, the others are drawn."),
+    ] = "column"
     internal: Annotated[float, Field(ge=0, lt=1, description="Share of the patients drawn as the internal test split (stratified, site).")] = 0.2
     external: Annotated[float, Field(ge=0, lt=1, description="Share of the patients drawn as the external test split (stratified only).")] = 0.0
     external_sites: Annotated[tuple[str, ...], Field(description="Sites that make up the external split (site only).")] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -14,6 +15,7 @@ class EvaluationConfig(Section):
 
     bootstrap: Annotated[int, Field(ge=100, description="Stratified bootstrap samples.")] = 1000
     confidence: Annotated[float, Field(gt=0.5, lt=1, description="Coverage of the intervals.")] = 0.95
+    truth: Annotated[Path | None, Field(description="truth.json of a phantom cohort, whose best possible (Bayes) AUC is known; relative to study.yaml.")] = None
 
 
 class ReportConfig(Section):

@@ -1,1 +1,31 @@
-"""The imaging stage."""
+"""Volumes, masks and their files: reading with every check, writing bit for bit, grids, DICOM."""
+
+from sarcofuse.imaging.convert import check_geometry, content_digest, from_sitk, geometry_of, mask_from_sitk, to_sitk
+from sarcofuse.imaging.dicom import convert_dicom, read_rtstruct, read_seg
+from sarcofuse.imaging.files import SUFFIXES, read_geometry, read_mask, read_volume, write_mask, write_volume
+from sarcofuse.imaging.grid import regrid, reorient, resample_mask, resample_volume
+from sarcofuse.imaging.series import Series, list_series
+
+__all__ = [
+    "SUFFIXES",
+    "Series",
+    "check_geometry",
+    "content_digest",
+    "convert_dicom",
+    "from_sitk",
+    "geometry_of",
+    "list_series",
+    "mask_from_sitk",
+    "read_geometry",
+    "read_mask",
+    "read_rtstruct",
+    "read_seg",
+    "read_volume",
+    "regrid",
+    "reorient",
+    "resample_mask",
+    "resample_volume",
+    "to_sitk",
+    "write_mask",
+    "write_volume",
+]

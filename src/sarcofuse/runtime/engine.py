@@ -83,6 +83,7 @@ class Engine:
     progress: bool = True
     timings: dict[str, float] = field(default_factory=dict)
     _executor: Executor | None = None
+    _client: Any = None
 
     def __post_init__(self) -> None:
         self.cache = self.cache.resolve()
@@ -105,6 +106,10 @@ class Engine:
         if executor is None:
             return
         processes = list(getattr(executor, "_processes", None) or {})
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+            return
         executor.shutdown(wait=not kill, cancel_futures=kill)
         if kill:
             for pid in processes:
@@ -191,7 +196,8 @@ class Engine:
                 count = self.workers or available_cores()
                 self._executor = ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"), initializer=_begin)
             else:
-                self._executor = _dask_executor(self.scheduler)
+                self._client = _dask_client(self.scheduler)
+                self._executor = self._client.get_executor()
         return self._executor
 
 
@@ -225,18 +231,17 @@ def _steps(room: Path, key: str) -> int:
     return int(text) if text.isdigit() else 0
 
 
-def _dask_executor(address: str) -> Executor:
+def _dask_client(address: str) -> Any:  # noqa: ANN401 - dask has no types
     try:
         from dask.distributed import Client
     except ImportError as error:
         message = f"scheduler {address} needs dask: pip install sarcofuse[cluster]"
         raise ConfigError(message) from error
     try:
-        executor: Executor = Client(address, timeout=20).get_executor()
+        return Client(address, timeout=20)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, TypeError) as error:
         message = f"no dask scheduler answers at {address}; expected processes, serial or an address such as tcp://host:8786"
         raise ConfigError(message) from error
-    return executor
 
 
 def _begin() -> None:

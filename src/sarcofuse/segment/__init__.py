@@ -1,1 +1,8 @@
-"""The segment stage."""
+"""Segmentation: SegResNet within MONAI's Auto3DSeg, over K folds, with out-of-fold masks for training patients."""
+
+from sarcofuse.segment.fitting import train
+from sarcofuse.segment.masking import segment
+from sarcofuse.segment.model import Segmenter, load_segmenter, save_segmenter
+from sarcofuse.segment.native import restore_mask
+
+__all__ = ["Segmenter", "load_segmenter", "restore_mask", "save_segmenter", "segment", "train"]

@@ -1,0 +1,299 @@
+"""Score new patients with a frozen bundle, by the very stage functions that the study ran."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sarcofuse.bundle.estimators import load_estimator
+from sarcofuse.bundle.manifest import BundledModel, Manifest, read_manifest
+from sarcofuse.errors import BundleError
+from sarcofuse.records import Case, FeatureTable, MaskQuality, Patient, SetAside
+from sarcofuse.runtime import Engine
+
+if TYPE_CHECKING:
+    from sarcofuse.models import FittedModel
+
+
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """What a bundle says of a new patient.
+
+    Attributes
+    ----------
+    patient_id : str
+        Whom it concerns.
+    risk : float
+        Predicted probability of the outcome.
+    positive : bool
+        Whether the risk reaches the locked threshold.
+    threshold : float
+        The locked threshold.
+    model : str
+        Feature set and classifier, ``dlr-extratrees`` say.
+    warnings : tuple of str
+        Where the patient differs from those of the training.
+    """
+
+    patient_id: str
+    risk: float
+    positive: bool
+    threshold: float
+    model: str
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A frozen study, ready to score new patients.
+
+    Attributes
+    ----------
+    folder : Path
+        Where it lies.
+    manifest : Manifest
+        Its checked bundle.json.
+    """
+
+    folder: Path
+    manifest: Manifest
+
+    def predict(self, patients: Sequence[Patient], *, engine: Engine | None = None, masks: Path | None = None, all_models: bool = False) -> tuple[list[Risk], list[SetAside]]:
+        """Score patients from their images.
+
+        Parameters
+        ----------
+        patients : sequence of Patient
+            New patients. A given mask is used as it is; without one the bundle's networks draw it.
+        engine : Engine, optional
+            Runs and caches the work; by default serially, in a temporary folder.
+        masks : Path, optional
+            Folder to keep the masks in, on the images' own grids.
+        all_models : bool
+            Give the risks of all models; otherwise that of the primary one.
+
+        Returns
+        -------
+        risks : list of Risk
+            In the order of the patients.
+        set_aside : list of SetAside
+            Patients that could not be scored, with reasons.
+
+        Raises
+        ------
+        BundleError
+            If the bundle was made from feature tables and has no imaging half.
+        """
+        if not self.manifest.imaging:
+            message = f"bundle {self.folder.name} was made from feature tables; score new tables with predict_tables (sarcofuse predict --table BLOCK=FILE)"
+            raise BundleError(message)
+        with _engine(engine) as own:
+            tables, cases, aside = self._features(patients, own)
+            if masks is not None:
+                _keep_masks(cases, masks)
+        risks = self.predict_tables(tables, [p.patient_id for p in patients], all_models=all_models) if cases else []
+        return risks, aside
+
+    def segment(self, patients: Sequence[Patient], masks: Path, *, engine: Engine | None = None) -> tuple[list[MaskQuality], list[SetAside]]:
+        """Draw tumour masks.
+
+        Parameters
+        ----------
+        patients : sequence of Patient
+            New patients; given masks only serve to measure the drawn ones.
+        masks : Path
+            Folder to keep the masks in, on the images' own grids.
+        engine : Engine, optional
+            Runs and caches the work; by default serially, in a temporary folder.
+
+        Returns
+        -------
+        quality : list of MaskQuality
+            One a mask.
+        set_aside : list of SetAside
+            Patients without a mask, with reasons.
+
+        Raises
+        ------
+        BundleError
+            If the bundle has no segmentation networks.
+        """
+        from sarcofuse import preprocess, segment
+
+        folder = self.folder / "segmenter"
+        if not folder.is_dir():
+            message = f"bundle {self.folder.name} has no segmentation networks; its study used given masks"
+            raise BundleError(message)
+        with _engine(engine) as own:
+            cases, aside = preprocess.prepare(patients, self.manifest.preprocess, own, mask_label=self.manifest.mask_label)
+            drawn, quality, failed = segment.segment(segment.load_segmenter(folder), cases, self.manifest.segment, own, out_of_fold=False)
+            _keep_masks(drawn, masks)
+        return quality, aside + failed
+
+    def _features(self, patients: Sequence[Patient], engine: Engine) -> tuple[dict[str, FeatureTable], list[Case], list[SetAside]]:
+        from sarcofuse import deep, preprocess, radiomics, segment
+
+        manifest = self.manifest
+        cases, aside = preprocess.prepare(patients, manifest.preprocess, engine, mask_label=manifest.mask_label)
+        bare = [c for c in cases if c.mask is None]
+        masked = [c for c in cases if c.mask is not None]
+        encoder = None
+        if (self.folder / "segmenter").is_dir():
+            segmenter = segment.load_segmenter(self.folder / "segmenter")
+            encoder = segmenter.folder
+            drawn, _, failed = segment.segment(segmenter, bare, manifest.segment, engine, out_of_fold=False)
+            masked, aside = masked + drawn, aside + failed
+        else:
+            reason = "has no mask, and this bundle has no segmentation networks; draw the tumour and give it as mask"
+            aside = aside + [SetAside(c.patient_id, "segment", reason) for c in bare]
+        if not masked:
+            return {}, [], aside
+        radiomic, failed_radiomic = radiomics.extract(masked, manifest.radiomics, engine)
+        weights = None if manifest.weights is None else self.folder / manifest.weights
+        deeps, failed_deep = deep.extract(masked, manifest.deep, engine, weights=weights, encoder=encoder)
+        return {"radiomic": radiomic, "deep": deeps}, masked, aside + failed_radiomic + failed_deep
+
+    def predict_tables(self, tables: Mapping[str, FeatureTable], patient_ids: Sequence[str], *, all_models: bool = False) -> list[Risk]:
+        """Score patients from their features.
+
+        Parameters
+        ----------
+        tables : mapping of str to FeatureTable
+            Features by block, with at least the bundle's columns.
+        patient_ids : sequence of str
+            Whom to score; those who are absent from a table are passed over.
+        all_models : bool
+            Give the risks of all models; otherwise that of the primary one.
+
+        Returns
+        -------
+        list of Risk
+            In the order of `patient_ids`.
+
+        Raises
+        ------
+        BundleError
+            If a block or a column is absent.
+        """
+        from sarcofuse.models import risks
+
+        chosen = self.manifest.models if all_models else (self.manifest.primary,)
+        found: list[Risk] = []
+        for item in chosen:
+            own = {name: _columns(tables, name, names) for name, names in item.blocks.items()}
+            present = [p for p in patient_ids if all(p in t.patient_ids for t in own.values())]
+            values = risks(self.model(item), own, present)
+            notes = {p: self._unlike_training(item, own, p) for p in present}
+            found += [Risk(p, values[p], values[p] >= item.threshold, item.threshold, f"{item.features}-{item.classifier}", notes[p]) for p in present]
+        return found
+
+    def model(self, item: BundledModel) -> FittedModel:
+        """Load one of the models.
+
+        Parameters
+        ----------
+        item : BundledModel
+            One of ``manifest.models``.
+
+        Returns
+        -------
+        FittedModel
+            Ready to apply; its out-of-fold risks are not part of a bundle.
+        """
+        from sarcofuse.models import FittedModel
+
+        card = self.manifest.model_card
+        return FittedModel(
+            features=item.features,
+            classifier=item.classifier,
+            blocks=dict(item.blocks),
+            estimator=load_estimator(self.folder / item.file),
+            threshold=item.threshold,
+            out_of_fold={},
+            parameters=dict(item.parameters),
+            signatures=dict(item.signatures),
+            warnings=item.warnings,
+            train_patients=int(str(card["training_patients"])),
+            train_events=int(str(card["training_events"])),
+        )
+
+    def _unlike_training(self, item: BundledModel, tables: Mapping[str, FeatureTable], patient_id: str) -> tuple[str, ...]:
+        notes = []
+        for name, table in tables.items():
+            ranges = self.manifest.training_ranges.get(name, {})
+            used = _used(item, name) or set(table.names)
+            row = dict(zip(table.names, table.rows([patient_id])[0], strict=True))
+            known = {n: v for n, v in row.items() if n in used and n in ranges}
+            out = [n for n, v in known.items() if np.isfinite(v) and not ranges[n][0] <= v <= ranges[n][1]]
+            missing = [n for n, v in known.items() if not np.isfinite(v)]
+            if out:
+                notes.append(f"{len(out)} of {len(known)} {name} features lie outside the training range: {', '.join(out[:3])}{' ...' if len(out) > 3 else ''}")
+            if missing:
+                notes.append(f"{len(missing)} of {len(known)} {name} features are not defined for this tumour and were imputed")
+        return tuple(notes)
+
+
+def load_bundle(folder: Path | str) -> Bundle:
+    """Open a bundle and verify it.
+
+    Parameters
+    ----------
+    folder : Path or str
+        The folder ``bundle/`` of a finished run, or a copy of it.
+
+    Returns
+    -------
+    Bundle
+        Ready to predict.
+
+    Raises
+    ------
+    BundleError
+        If it is no bundle, or any of its files is absent or altered.
+    """
+    folder = Path(folder)
+    return Bundle(folder, read_manifest(folder))
+
+
+@contextmanager
+def _engine(given: Engine | None) -> Iterator[Engine]:
+    if given is not None:
+        yield given
+        return
+    with tempfile.TemporaryDirectory(prefix="sarcofuse-") as room, Engine(Path(room), scheduler="serial") as engine:
+        yield engine
+
+
+def _used(item: BundledModel, block: str) -> set[str]:
+    signature = item.signatures.get(block)
+    coefficients = signature.get("coefficients") if isinstance(signature, dict) else None
+    return set(coefficients) if isinstance(coefficients, dict) else set()
+
+
+def _columns(tables: Mapping[str, FeatureTable], name: str, names: Sequence[str]) -> FeatureTable:
+    if name not in tables:
+        message = f"the bundle needs a table of {name} features; found {', '.join(tables) or 'none'}"
+        raise BundleError(message)
+    table = tables[name]
+    at = {n: i for i, n in enumerate(table.names)}
+    absent = [n for n in names if n not in at]
+    if absent:
+        message = f"table {name} lacks {len(absent)} of the bundle's {len(names)} columns: {', '.join(absent[:5])}"
+        raise BundleError(message)
+    return FeatureTable(name, table.patient_ids, tuple(names), table.values[:, [at[n] for n in names]])
+
+
+def _keep_masks(cases: Sequence[Case], folder: Path) -> None:
+    from sarcofuse import segment
+    from sarcofuse.imaging import write_mask
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for case in cases:
+        if case.mask is not None:
+            write_mask(segment.restore_mask(case.mask, case.native_image), folder / f"{case.patient_id}.nii.gz")

@@ -1,0 +1,131 @@
+"""Freeze a study into a bundle."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sarcofuse.bundle.estimators import save_estimator
+from sarcofuse.bundle.manifest import FORMAT, MANIFEST, BundledModel, Manifest
+from sarcofuse.config import StudyConfig
+from sarcofuse.records import FeatureTable
+from sarcofuse.runtime import digest_file, plain, versions, write_json
+
+if TYPE_CHECKING:
+    from sarcofuse.models import FittedModel
+
+
+def write_bundle(folder: Path, config: StudyConfig, models: Sequence[FittedModel], tables: Mapping[str, FeatureTable], *, segmenter: Path | None, weights: Path | None) -> None:
+    """Write everything that scoring a new patient needs.
+
+    Parameters
+    ----------
+    folder : Path
+        The bundle; what was there before is replaced.
+    config : StudyConfig
+        The study's settings.
+    models : sequence of FittedModel
+        The frozen models.
+    tables : mapping of str to FeatureTable
+        Features of the training patients by block, for the training ranges.
+    segmenter : Path or None
+        Folder of the segmentation networks, if the study trained them.
+    weights : Path or None
+        Weights of the backbone, if they came as a file.
+    """
+    part = folder.with_name(folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    (part / "models").mkdir(parents=True)
+    bundled = []
+    lead = lead_model(models, config)
+    for model in models:
+        name = f"models/{model.features}-{model.classifier}.skops"
+        save_estimator(model.estimator, part / name)
+        bundled.append(
+            BundledModel(
+                features=model.features,
+                classifier=model.classifier,
+                primary=model is lead,
+                threshold=model.threshold,
+                file=name,
+                blocks={k: tuple(v) for k, v in model.blocks.items()},
+                parameters=dict(_plain(model.parameters)),
+                signatures=dict(_plain(model.signatures)),
+                warnings=tuple(model.warnings),
+            )
+        )
+    if segmenter is not None:
+        shutil.copytree(segmenter, part / "segmenter")
+    if weights is not None:
+        (part / "weights").mkdir()
+        shutil.copyfile(weights, part / "weights" / weights.name)
+    files = {f.relative_to(part).as_posix(): digest_file(f) for f in sorted(part.rglob("*")) if f.is_file()}
+    manifest = Manifest(
+        format=FORMAT,
+        created_by=f"sarcofuse {versions()['sarcofuse']}",
+        title=config.report.title,
+        outcome=config.cohort.outcome,
+        imaging=not config.features,
+        mask_label=config.cohort.mask_label,
+        preprocess=config.preprocess,
+        segment=config.segment,
+        radiomics=config.radiomics,
+        deep=config.deep.model_copy(update={"weights": None}),
+        weights=None if weights is None else f"weights/{weights.name}",
+        models=tuple(bundled),
+        training_ranges={name: _ranges(table) for name, table in tables.items()},
+        model_card=_model_card(config, models, lead),
+        versions=versions(),
+        files=files,
+    )
+    write_json(manifest.model_dump(mode="json"), part / MANIFEST)
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
+
+
+def lead_model(models: Sequence[FittedModel], config: StudyConfig) -> FittedModel:
+    """Give the model that the study declared as primary, or the first of the last feature set where that is not there.
+
+    Parameters
+    ----------
+    models : sequence of FittedModel
+        The models, at least one.
+    config : StudyConfig
+        The study's settings.
+
+    Returns
+    -------
+    FittedModel
+        The lead.
+    """
+    named = [m for m in models if (m.features, m.classifier) == config.models.primary]
+    return named[0] if named else next(m for m in models if m.features == models[-1].features)
+
+
+def _plain(content: Mapping[str, object]) -> dict[str, object]:
+    result = plain(content)
+    return result if isinstance(result, dict) else {}
+
+
+def _ranges(table: FeatureTable) -> dict[str, tuple[float, float]]:
+    known = np.isfinite(table.values).any(axis=0)
+    low, high = (np.full(len(table.names), np.nan) for _ in range(2))
+    low[known], high[known] = np.nanmin(table.values[:, known], axis=0), np.nanmax(table.values[:, known], axis=0)
+    return {name: (float(a), float(b)) for name, a, b, k in zip(table.names, low, high, known, strict=True) if k}
+
+
+def _model_card(config: StudyConfig, models: Sequence[FittedModel], lead: FittedModel) -> dict[str, object]:
+    return {
+        "intended_use": "Research: estimated probability of the outcome after surgery of soft tissue sarcoma, from one preoperative MRI. Not a medical device.",
+        "outcome": config.cohort.outcome,
+        "primary": f"{lead.features} with {lead.classifier}",
+        "training_patients": lead.train_patients,
+        "training_events": lead.train_events,
+        "operating_point": f"{config.models.threshold} on out-of-fold training risks",
+        "models": len(models),
+        "limits": "Valid for images like those of the training hospitals; see training_ranges, and validate at your own hospital first.",
+    }

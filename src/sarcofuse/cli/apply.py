@@ -1,0 +1,143 @@
+"""Commands for single images: radiomics, segment, predict, dicom convert."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sarcofuse.bundle import Bundle, Risk
+    from sarcofuse.records import FeatureTable, SetAside
+
+Images = Annotated[list[Path], typer.Argument(help="NIfTI files, DICOM folders, or one cohort.csv with patient_id and image.")]
+
+
+def radiomics(
+    image: Annotated[Path | None, typer.Argument(help="NIfTI or NRRD file, or DICOM folder.")] = None,
+    mask: Annotated[Path | None, typer.Argument(help="Mask on the image's grid.")] = None,
+    cohort: Annotated[Path | None, typer.Option(help="Many cases: a table with patient_id, image, mask.")] = None,
+    settings: Annotated[Path | None, typer.Option(help="A PyRadiomics parameter file (YAML).")] = None,
+    out: Annotated[Path, typer.Option(help="Where to: .csv, .json or .parquet.")] = Path("features.csv"),
+) -> None:
+    """Extract radiomic features with PyRadiomics' names from one case or many."""
+    from sarcofuse.cohort import new_patients
+    from sarcofuse.errors import CohortError
+    from sarcofuse.radiomics import extract_many
+
+    if (cohort is None) == (image is None or mask is None):
+        message = "give IMAGE and MASK, or --cohort TABLE; not both"
+        raise CohortError(message)
+    patients = new_patients([image], mask) if image is not None else new_patients([cohort] if cohort else [])
+    table, aside = extract_many(patients, settings)
+    _write_table(table, out)
+    for case in aside:
+        typer.echo(f"set aside: patient {case.patient_id}: {case.reason}", err=True)
+    typer.echo(f"{len(table.patient_ids)} cases, {len(table.names)} features: {out}")
+    if not table.patient_ids:
+        raise typer.Exit(1)
+
+
+def segment(
+    images: Images,
+    bundle: Annotated[Path, typer.Option(help="Bundle with segmentation networks.")],
+    out: Annotated[Path, typer.Option(help="Folder for the masks.")] = Path("masks"),
+) -> None:
+    """Draw tumour masks for new images with a bundle's networks."""
+    from sarcofuse.bundle import load_bundle
+    from sarcofuse.cohort import new_patients
+
+    quality, aside = load_bundle(bundle).segment(new_patients(images), out)
+    for q in quality:
+        agreement = "" if q.agreement is None else f", agreement of the networks {q.agreement:.2f}"
+        typer.echo(f"{out / (q.patient_id + '.nii.gz')}: {q.volume_ml:.1f} ml{agreement}")
+    _tell_aside(aside)
+
+
+def predict(
+    bundle: Annotated[Path, typer.Argument(help="The folder bundle/ of a finished run.")],
+    images: Annotated[list[Path] | None, typer.Argument(help="NIfTI files, DICOM folders, or one cohort.csv with patient_id and image.")] = None,
+    mask: Annotated[Path | None, typer.Option(help="The tumour's mask, for a single image; without it the bundle draws one.")] = None,
+    table: Annotated[list[str] | None, typer.Option(help="For bundles made from feature tables: BLOCK=FILE, once a block.")] = None,
+    all_models: Annotated[bool, typer.Option("--all-models", help="Risks of all models, not of the primary one alone.")] = False,
+    masks: Annotated[Path | None, typer.Option(help="Folder to keep the masks in.")] = None,
+    out: Annotated[Path, typer.Option(help="Where to: .json or .csv.")] = Path("risk.json"),
+) -> None:
+    """Give the risk of new patients by a frozen bundle."""
+    import dataclasses
+
+    from sarcofuse.bundle import load_bundle
+    from sarcofuse.cohort import new_patients
+    from sarcofuse.errors import CohortError
+
+    frozen = load_bundle(bundle)
+    if bool(images) == bool(table):
+        message = "give images (files, DICOM folders or a cohort.csv), or --table BLOCK=FILE; not both"
+        raise CohortError(message)
+    if table:
+        risks, aside = _predict_tables(frozen, table, all_models), []
+    else:
+        risks, aside = frozen.predict(new_patients(images or [], mask), masks=masks, all_models=all_models)
+    _write_rows([dataclasses.asdict(r) for r in risks], out)
+    for risk in risks:
+        typer.echo(f"{risk.patient_id}: risk {risk.risk:.3f}, {'above' if risk.positive else 'below'} the threshold {risk.threshold:.3f} ({risk.model})")
+        for warning in risk.warnings:
+            typer.echo(f"  warning: {warning}", err=True)
+    _tell_aside(aside)
+
+
+def convert(
+    folder: Annotated[Path, typer.Argument(help="Folder of DICOM series, with RTSTRUCT or SEG beside the images or below.", exists=True, file_okay=False)],
+    out: Annotated[Path, typer.Option(help="Folder for image.nii.gz and mask.nii.gz.")] = Path("nifti"),
+) -> None:
+    """Turn a DICOM series, with its RTSTRUCT or SEG, into NIfTI image and mask."""
+    from sarcofuse.imaging import convert_dicom
+
+    for file in convert_dicom(folder, out):
+        typer.echo(f"wrote {file}")
+
+
+def _predict_tables(frozen: Bundle, pairs: Sequence[str], all_models: bool) -> list[Risk]:
+    from sarcofuse.errors import CohortError
+    from sarcofuse.runtime import read_table
+
+    tables = {}
+    for pair in pairs:
+        block, sign, file = pair.partition("=")
+        if not sign or not Path(file).is_file():
+            message = f"--table {pair}: expected BLOCK=FILE with a file that exists, radiomic=new.csv say"
+            raise CohortError(message)
+        tables[block] = read_table(Path(file), block)
+    everyone = sorted(set.intersection(*[set(t.patient_ids) for t in tables.values()]))
+    return frozen.predict_tables(tables, everyone, all_models=all_models)
+
+
+def _tell_aside(aside: Sequence[SetAside]) -> None:
+    for case in aside:
+        typer.echo(f"set aside in {case.stage}: patient {case.patient_id}: {case.reason}", err=True)
+    if aside:
+        raise typer.Exit(1)
+
+
+def _write_rows(rows: list[dict[str, object]], out: Path) -> None:
+    from sarcofuse.runtime import atomic_file, write_json
+
+    if out.suffix == ".csv":
+        import pandas as pd
+
+        with atomic_file(out) as part:
+            pd.DataFrame(rows).to_csv(part, index=False)
+    else:
+        write_json(rows, out)
+
+
+def _write_table(table: FeatureTable, out: Path) -> None:
+    from sarcofuse.runtime import write_json, write_table
+
+    if out.suffix == ".json":
+        write_json([{"patient_id": p, **dict(zip(table.names, row.tolist(), strict=True))} for p, row in zip(table.patient_ids, table.values, strict=True)], out)
+    else:
+        write_table(table, out)

@@ -1,0 +1,207 @@
+"""Preflight: every problem of a study at once, before hours are spent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sarcofuse.cohort.read import few_patients
+from sarcofuse.cohort.scan import Scan, scan_table
+from sarcofuse.config import StudyConfig
+from sarcofuse.errors import CaseError, CohortError
+from sarcofuse.records import FeatureTable, Patient
+from sarcofuse.runtime import Engine, Task, digest, digest_file, read_json, read_table, write_json
+
+STAGE = "check"
+VERSION = "check 1"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that is wrong, or worth knowing, about a study.
+
+    Attributes
+    ----------
+    severity : {'error', 'warning'}
+        An error of a patient sets that patient aside; an error without a patient stops the study.
+    patient_id : str
+        Whom it concerns; empty for the study as a whole.
+    file : Path or None
+        Which file shows it.
+    text : str
+        What was expected, what was found and what to do.
+    """
+
+    severity: Literal["error", "warning"]
+    patient_id: str
+    file: Path | None
+    text: str
+
+
+def check_study(config: StudyConfig, folder: Path, engine: Engine) -> list[Problem]:
+    """Find every problem of a study: of the table, of its rows, and of each image, mask and feature table, which are really opened.
+
+    Parameters
+    ----------
+    config : StudyConfig
+        The study.
+    folder : Path
+        Folder of study.yaml.
+    engine : Engine
+        Opens the images in parallel; what was opened once is not opened again.
+
+    Returns
+    -------
+    list of Problem
+        Problems of the study first, then by patient; empty where all is well.
+    """
+    imaging = not config.features
+    table = folder / config.cohort.file
+    found: list[Problem] = []
+    try:
+        scan = scan_table(config.cohort, folder, config.seed, imaging=imaging, folds=needed_folds(config))
+    except CohortError as error:
+        return [Problem("error", "", table, str(error))]
+    found += [Problem("error", "", table, text) for text in scan.problems]
+    found += [Problem("error", s.patient_id, table, s.reason) for s in scan.set_aside]
+    if not scan.problems:
+        found += [Problem("warning", "", table, text) for text in [*scan.warnings, *few_patients(scan)]]
+        found += _nested(config, scan)
+    if config.deep.weights is not None and imaging and not (folder / config.deep.weights).is_file():
+        found.append(Problem("error", "", folder / config.deep.weights, "weights file of deep.weights does not exist; correct the path, or leave it empty"))
+    if imaging:
+        found += _masks(config, scan.patients) + _images(config, scan.patients, engine)
+    else:
+        found += _features(config, scan.patients, folder)
+    return sorted(found, key=lambda p: (p.patient_id, p.severity != "error"))
+
+
+def needed_folds(config: StudyConfig) -> int:
+    """Give the training patients of each class that a study's cross-validations need at least.
+
+    Parameters
+    ----------
+    config : StudyConfig
+        The study.
+
+    Returns
+    -------
+    int
+        The larger number of outer and signature folds.
+    """
+    return max(config.models.folds, config.models.signature.folds)
+
+
+def _nested(config: StudyConfig, scan: Scan) -> list[Problem]:
+    """Warn where an inner cross-validation gets fewer patients of a class than folds."""
+    training = [scan.outcome[p.patient_id] for p in scan.patients if p.split == "train"]
+    rare = min(sum(training), len(training) - sum(training))
+    outer, inner = config.models.folds, config.models.signature.folds
+    left = rare - -(-rare // outer)
+    if outer <= rare and left < inner:
+        text = f"within an outer fold {left} training patients of the rarer class are left for {inner} inner folds (models.signature.folds); some inner folds will lack that class. Set fewer folds"
+        return [Problem("warning", "", None, text)]
+    return []
+
+
+def _masks(config: StudyConfig, patients: Sequence[Patient]) -> list[Problem]:
+    found = []
+    given = config.segment.masks == "given"
+    for patient in patients:
+        if patient.mask is not None:
+            continue
+        if given:
+            found.append(Problem("error", patient.patient_id, None, "no mask, and segment.masks is given. Draw the tumour, or set segment.masks: model"))
+        elif patient.split == "train":
+            found.append(Problem("error", patient.patient_id, None, "no mask of a training patient, and segment.masks is model, which learns from them. Draw the tumour"))
+    drawn = sum(p.mask is not None and p.split == "train" for p in patients)
+    if not given and drawn < config.segment.folds:
+        text = f"{drawn} training patients have a mask, fewer than the {config.segment.folds} folds of the segmentation (segment.folds). Draw more tumours, or set fewer folds"
+        found.append(Problem("error", "", None, text))
+    return found
+
+
+def _images(config: StudyConfig, patients: Sequence[Patient], engine: Engine) -> list[Problem]:
+    tasks, found = [], []
+    for patient in patients:
+        if patient.image is None:
+            continue
+        try:
+            content = digest_file(patient.image), None if patient.mask is None else digest_file(patient.mask)
+        except OSError as error:
+            found.append(Problem("error", patient.patient_id, patient.image, f"file cannot be read: {error.strerror or error}"))
+            continue
+        key = digest(VERSION, content, config.preprocess.geometry_tolerance, config.preprocess.minimum_slices, config.cohort.mask_label, patient.patient_id)
+        tasks.append(Task(patient.patient_id, key, (patient, config.preprocess.geometry_tolerance, config.preprocess.minimum_slices, config.cohort.mask_label)))
+    done, failed = engine.run(STAGE, _look, tasks)
+    found += [Problem("error", s.patient_id, None, s.reason) for s in failed]
+    by_id = {p.patient_id: p for p in patients}
+    same: dict[str, list[str]] = {}
+    for entry in done:
+        patient, seen = by_id[entry.patient_id], read_json(entry.folder / "found.json")
+        files = {"image": patient.image, "mask": patient.mask}
+        found += [Problem(severity, patient.patient_id, files[which], text) for severity, which, text in seen["problems"]]
+        if seen["image_digest"] is not None:
+            same.setdefault(seen["image_digest"], []).append(patient.patient_id)
+    for names in same.values():
+        found += [Problem("error", p, by_id[p].image, f"the very same image as that of {names[0]}: one of the two is wrong, or a patient stands there twice") for p in names[1:]]
+    return found
+
+
+def _look(folder: Path, patient: Patient, tolerance: float, slices: int, label: int | None) -> None:
+    """Open a patient's image and mask, and write down what is wrong with them."""
+    from sarcofuse.imaging import check_geometry, content_digest, read_mask, read_volume, reorient
+
+    problems: list[tuple[str, str, str]] = []
+    volume = mask = content = None
+    try:
+        volume = read_volume(patient.image or folder, patient.patient_id)
+        content = content_digest(volume)
+        if float(volume.array.max()) <= float(volume.array.min()):
+            problems.append(("error", "image", "image is constant; expected an image with contrast. Export it again"))
+    except CaseError as error:
+        problems.append(("error", "image", error.problem))
+    if patient.mask is not None:
+        try:
+            mask = read_mask(patient.mask, patient.patient_id, label)
+            extent = int(reorient(mask).array.any(axis=(1, 2)).sum())
+            if extent < slices:
+                text = f"tumour of {patient.patient_id} lies in {extent} slice{'' if extent == 1 else 's'}; expected at least {slices}"
+                text += ". Draw it on every slice that shows it, or set preprocess.minimum_slices lower"
+                problems.append(("error", "mask", text))
+        except CaseError as error:
+            problems.append(("error", "mask", error.problem))
+    if volume is not None and mask is not None:
+        try:
+            check_geometry(volume, mask, patient.patient_id, tolerance)
+        except CaseError as error:
+            problems.append(("error", "mask", error.problem))
+    write_json({"problems": problems, "image_digest": content}, folder / "found.json")
+
+
+def _features(config: StudyConfig, patients: Sequence[Patient], folder: Path) -> list[Problem]:
+    found = []
+    for block, file in sorted(config.features.items()):
+        try:
+            table = read_table(folder / file, block)
+        except CohortError as error:
+            found.append(Problem("error", "", folder / file, str(error)))
+            continue
+        found += _table(table, patients, folder / file)
+    return found
+
+
+def _table(table: FeatureTable, patients: Sequence[Patient], file: Path) -> list[Problem]:
+    import numpy as np
+
+    there = set(table.patient_ids)
+    found = [Problem("error", p.patient_id, file, f"no row in the {table.block} feature table") for p in patients if p.patient_id not in there]
+    training = [p.patient_id for p in patients if p.split == "train" and p.patient_id in there]
+    if training:
+        empty = [table.names[i] for i in np.flatnonzero(np.isnan(table.rows(training)).all(axis=0))]
+        if empty:
+            text = f"{len(empty)} of {len(table.names)} {table.block} features have no value for any training patient: {', '.join(empty[:5])}{', ...' if len(empty) > 5 else ''}"
+            found.append(Problem("warning", "", file, text))
+    return found

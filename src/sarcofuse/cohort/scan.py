@@ -1,0 +1,297 @@
+"""cohort.csv, checked: patients, outcomes, rows set aside, and every problem of the table as a whole."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sarcofuse.cohort.split import draw_split
+from sarcofuse.cohort.text import TextTable, missing, number, read_text
+from sarcofuse.config import CohortConfig
+from sarcofuse.errors import CohortError
+from sarcofuse.records import SPLITS, Patient, SetAside, Split
+
+STAGE = "cohort"
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f/\\:*?\"<>|]")
+_LONGEST = 100
+
+
+@dataclass
+class Scan:
+    """What a table holds.
+
+    Attributes
+    ----------
+    patients : list of Patient
+        In order of patient_id.
+    outcome : dict of str to int
+        Of these patients; empty where it was not wanted.
+    set_aside : list of SetAside
+        Rows that cannot be used.
+    problems : list of str
+        Of the table as a whole; a study cannot start with any.
+    warnings : list of str
+        What a careful reader should know.
+    """
+
+    patients: list[Patient] = field(default_factory=list)
+    outcome: dict[str, int] = field(default_factory=dict)
+    set_aside: list[SetAside] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Row:
+    patient_id: str
+    cells: dict[str, str]
+    image: Path | None = None
+    mask: Path | None = None
+    outcome: int | None = None
+    split: Split | None = None
+
+
+def scan_table(config: CohortConfig, folder: Path, seed: int, *, imaging: bool = True, outcomes: bool = True, folds: int = 2) -> Scan:
+    """Read and check a table; nothing is raised but for a file that is no table.
+
+    Parameters
+    ----------
+    config : CohortConfig
+        Where the table is and what its columns are called.
+    folder : Path
+        Folder of study.yaml.
+    seed : int
+        Of the study.
+    imaging : bool
+        Whether images are needed.
+    outcomes : bool
+        Whether outcome and split are needed; without, everybody is external.
+    folds : int
+        Training patients of each class that there must be at least.
+
+    Returns
+    -------
+    Scan
+        What was found.
+
+    Raises
+    ------
+    CohortError
+        If the file is absent or is no table.
+    """
+    file = folder / config.file
+    table = read_text(file)
+    scan = Scan(problems=_columns(table, config, imaging=imaging, outcomes=outcomes))
+    if config.patient_id not in table.columns:
+        return scan
+    scan.problems += _duplicates(table, config)
+    rows: list[_Row] = []
+    for position, cells in enumerate(table.rows):
+        row = _Row(cells[config.patient_id], cells)
+        reason = _ragged(table, position) or _examine(row, config, file.parent, imaging=imaging, outcomes=outcomes and config.outcome in table.columns)
+        if reason is None:
+            rows.append(row)
+        else:
+            scan.set_aside.append(SetAside(row.patient_id or f"row {table.lines[position]}", STAGE, reason))
+    if not scan.problems:
+        alone: dict[str, Split] = {r.patient_id: "external" for r in rows}
+        split = _split(rows, config, seed, scan) if outcomes else alone
+        _finish(scan, rows, split, table, config, outcomes=outcomes)
+        if outcomes:
+            _classes(scan, split, folds)
+    else:
+        once = {r.patient_id: Patient(r.patient_id, r.split or "train", r.image, r.mask) for r in reversed(rows)}
+        scan.patients = [once[name] for name in sorted(once)]
+    scan.set_aside.sort(key=lambda s: s.patient_id)
+    return scan
+
+
+def _columns(table: TextTable, config: CohortConfig, *, imaging: bool, outcomes: bool) -> list[str]:
+    """Name the columns that are wanted and absent, and those that must not be clinical variables."""
+    wanted = {"cohort.patient_id": config.patient_id}
+    if imaging:
+        wanted["cohort.image"] = config.image
+    if outcomes:
+        wanted["cohort.outcome"] = config.outcome
+        if config.split.by == "column":
+            wanted["cohort.split_column"] = config.split_column
+        if config.split.by == "site":
+            wanted["cohort.site"] = config.site
+        if config.time is not None:
+            wanted["cohort.time"] = config.time
+    pairs = [*wanted.items(), *(("cohort.clinical", c) for c in config.clinical)]
+    listed = ", ".join(table.columns[:20]) + (", ..." if len(table.columns) > 20 else "")
+    found = []
+    for setting, name in pairs:
+        if name not in table.columns:
+            near = difflib.get_close_matches(name, table.columns, n=1) or [c for c in table.columns if c.lower() == name.lower()]
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            found.append(f"there is no column {name!r} ({setting}){hint} The columns are: {listed}" if hint else f"there is no column {name!r} ({setting}); the columns are: {listed}")
+    sealed = {config.outcome: "the outcome", config.patient_id: "the identifier", config.split_column: "the split"} | ({config.time: "the follow-up time"} if config.time else {})
+    found += [f"column {c!r} is {sealed[c]} and must not be a clinical variable (cohort.clinical)" for c in config.clinical if c in sealed]
+    return found
+
+
+def _duplicates(table: TextTable, config: CohortConfig) -> list[str]:
+    at: dict[str, list[int]] = {}
+    for line, cells in zip(table.lines, table.rows, strict=True):
+        name = cells[config.patient_id]
+        if name:
+            at.setdefault(name.casefold(), []).append(line)
+    names = {r[config.patient_id].casefold(): r[config.patient_id] for r in table.rows}
+    return [f"patient_id {names[k]!r} stands there twice or more (lines {', '.join(map(str, v))}); expected every patient once" for k, v in sorted(at.items()) if len(v) > 1]
+
+
+def _ragged(table: TextTable, position: int) -> str | None:
+    if position not in table.ragged:
+        return None
+    return f"row with a wrong number of cells: line {table.lines[position]} has {table.ragged[position]}, the header {len(table.columns)}. Quote cells that hold the separator"
+
+
+def _examine(row: _Row, config: CohortConfig, folder: Path, *, imaging: bool, outcomes: bool) -> str | None:
+    """Fill in a row; give the reason why it cannot be used, if there is one."""
+    checks: list[Callable[[], str | None]] = [lambda: _identifier(row.patient_id)]
+    if outcomes:
+        checks.append(lambda: _outcome(row, config))
+        if config.split.by == "column" and config.split_column in row.cells:
+            checks.append(lambda: _split_value(row, config))
+        if config.split.by == "site" and config.site in row.cells:
+            checks.append(lambda: None if row.cells[config.site] else f"no site: column {config.site!r} is empty, and the split goes by site")
+    if imaging and config.image in row.cells:
+        checks.append(lambda: _files(row, config, folder))
+    return next((reason for check in checks if (reason := check()) is not None), None)
+
+
+def _identifier(name: str) -> str | None:
+    if not name:
+        return "no patient_id: the cell is empty"
+    bad = _FORBIDDEN.search(name)
+    if bad is not None or name.startswith(".") or name.endswith("."):
+        what = repr(bad.group()) if bad is not None else "a dot at an end"
+        return f"unusable patient_id: it holds {what}; expected letters, digits, blanks, dashes and the like, since files are named after it"
+    if len(name) > _LONGEST:
+        return f"unusable patient_id: {len(name)} characters; expected at most {_LONGEST}"
+    return None
+
+
+def _outcome(row: _Row, config: CohortConfig) -> str | None:
+    text = row.cells[config.outcome]
+    if missing(text):
+        return f"outcome missing: column {config.outcome!r} is empty; expected 0 or 1"
+    value = number(text)
+    if value not in (0.0, 1.0):
+        return f"outcome not 0 or 1: column {config.outcome!r} says {text!r}"
+    row.outcome = int(value)
+    return None
+
+
+def _split_value(row: _Row, config: CohortConfig) -> str | None:
+    text = row.cells[config.split_column].lower()
+    for split in SPLITS:
+        if text == split:
+            row.split = split
+            return None
+    near = difflib.get_close_matches(text, SPLITS, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"unknown split value: column {config.split_column!r} says {row.cells[config.split_column]!r}; expected train, internal or external{hint}"
+
+
+def _files(row: _Row, config: CohortConfig, folder: Path) -> str | None:
+    text = row.cells[config.image]
+    if missing(text):
+        return f"no image: column {config.image!r} is empty"
+    row.image = folder / text
+    if not row.image.exists():
+        return f"image does not exist: {text}"
+    mask = row.cells.get(config.mask, "")
+    if missing(mask):
+        return None
+    row.mask = folder / mask
+    if not row.mask.is_file():
+        return f"mask is a folder, expected one file: {mask}" if row.mask.is_dir() else f"mask does not exist: {mask}"
+    return None
+
+
+def _split(rows: list[_Row], config: CohortConfig, seed: int, scan: Scan) -> dict[str, Split]:
+    how = config.split
+    if how.by == "column":
+        return {r.patient_id: r.split or "train" for r in rows}
+    outcome = {r.patient_id: r.outcome or 0 for r in rows}
+    if how.by == "stratified":
+        if how.internal + how.external >= 1.0:
+            scan.problems.append(f"cohort.split.internal and cohort.split.external add up to {how.internal + how.external:g}; expected less than 1")
+            return {}
+        return draw_split(outcome, how.internal, how.external, seed)
+    sites = Counter(r.cells[config.site] for r in rows)
+    if not how.external_sites:
+        scan.problems.append("cohort.split.by is site, but cohort.split.external_sites names none")
+    scan.problems += [f"site {s!r} (cohort.split.external_sites) has no patient; the sites are: {', '.join(sorted(sites))}" for s in how.external_sites if s not in sites]
+    away = {r.patient_id for r in rows if r.cells[config.site] in how.external_sites}
+    return {**draw_split({p: v for p, v in outcome.items() if p not in away}, how.internal, 0.0, seed), **dict.fromkeys(away, "external")}
+
+
+def _finish(scan: Scan, rows: list[_Row], split: dict[str, Split], table: TextTable, config: CohortConfig, *, outcomes: bool) -> None:
+    """Make the patients; whether a clinical column holds numbers is decided by training patients alone (in prediction cells stay text, since training has decided)."""
+    numeric = {}
+    for name in config.clinical:
+        deciding = [r for r in rows if split.get(r.patient_id) == "train"]
+        numeric[name] = outcomes and all(number(r.cells[name], decimal_comma=table.decimal_comma) is not None for r in deciding if not missing(r.cells[name]))
+    unread: Counter[str] = Counter()
+    for row in sorted(rows, key=lambda r: r.patient_id):
+        clinical: dict[str, float | str | None] = {}
+        for name in config.clinical:
+            text = row.cells[name]
+            value = None if missing(text) else number(text, decimal_comma=table.decimal_comma) if numeric[name] else text
+            unread[name] += value is None and not missing(text)
+            clinical[name] = value
+        scan.patients.append(Patient(row.patient_id, split.get(row.patient_id, "train"), row.image, row.mask, row.cells.get(config.site, ""), clinical))
+        if row.outcome is not None:
+            scan.outcome[row.patient_id] = row.outcome
+    scan.warnings += [f"clinical column {n!r} holds numbers in training; {c} test value{'s' if c > 1 else ''} that are no numbers count as missing" for n, c in unread.items() if c]
+    if config.time is not None and config.time in table.columns:
+        odd = sum((number(r.cells[config.time], decimal_comma=table.decimal_comma) or -1.0) < 0 for r in rows)
+        if odd:
+            scan.warnings.append(f"follow-up time (column {config.time!r}) is missing or not a positive number for {odd} of {len(rows)} patients")
+
+
+def _classes(scan: Scan, split: dict[str, Split], folds: int) -> None:
+    """Check that there is something to learn from and something to test on."""
+    members = {s: [p for p, v in split.items() if v == s] for s in SPLITS}
+    if not members["train"]:
+        scan.problems.append("the training split is empty: no usable row says train")
+    for name in SPLITS:
+        seen = {scan.outcome[p] for p in members[name] if p in scan.outcome}
+        if len(seen) == 1:
+            scan.problems.append(f"only one class in the {name} split: all {len(members[name])} patients have outcome {seen.pop()}; expected both 0 and 1")
+    classes = Counter(scan.outcome[p] for p in members["train"] if p in scan.outcome)
+    if len(classes) == 2 and min(classes.values()) < folds:
+        rare = min(classes, key=lambda v: (classes[v], -v))
+        kind = "events" if rare == 1 else "patients without the event"
+        scan.problems.append(f"fewer {kind} than folds: {classes[rare]} in the training split, {folds} folds; expected at least one a fold. Set fewer folds, or train on more patients")
+    if not members["internal"] and not members["external"]:
+        scan.warnings.append("no patient is kept for testing: every figure is from cross-validation within the training split")
+
+
+def raise_problems(scan: Scan, file: Path) -> None:
+    """Raise one error that lists every problem of a table, if there is any.
+
+    Parameters
+    ----------
+    scan : Scan
+        What was found.
+    file : Path
+        The table.
+
+    Raises
+    ------
+    CohortError
+        If there are problems.
+    """
+    if scan.problems:
+        count = "" if len(scan.problems) == 1 else f"{len(scan.problems)} problems: "
+        message = f"{file}: {count}" + "; ".join(scan.problems)
+        raise CohortError(message)

@@ -1,0 +1,122 @@
+"""From a registry entry to a network that is ready to be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sarcofuse.deep.registry import Backbone, backbone
+from sarcofuse.deep.weights import check_keys, read_state
+from sarcofuse.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+
+@lru_cache(maxsize=2)
+def load_network(name: str, file: Path, device: str = "cpu") -> Any:  # noqa: ANN401 - the networks share the method maps, not a class
+    """Load a 2D backbone, once a process.
+
+    Parameters
+    ----------
+    name : str
+        Name in the registry.
+    file : Path
+        Its weights, given by `find_weights`.
+    device : {'cpu', 'cuda'}
+        Where it is to work.
+
+    Returns
+    -------
+    Module
+        In evaluation mode, without gradients.
+
+    Raises
+    ------
+    WeightsError
+        If the file was altered, or belongs to another network.
+    """
+    from sarcofuse.deep.networks import build
+
+    entry = backbone(name)
+    network, state = build(name), read_state(entry, file)
+    check_keys(network, state, name)
+    network.load_state_dict(state, strict=True)
+    return network.eval().requires_grad_(False).to(device)
+
+
+def find_device(wanted: str) -> str:
+    """Say where networks work.
+
+    Parameters
+    ----------
+    wanted : {'auto', 'cpu', 'cuda'}
+        ``deep.device``.
+
+    Returns
+    -------
+    {'cpu', 'cuda'}
+        ``auto`` is cuda where there is a GPU.
+
+    Raises
+    ------
+    ConfigError
+        If a GPU is wanted and there is none.
+    """
+    if wanted == "cpu":
+        return "cpu"
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if wanted == "cuda":
+        message = "deep.device is cuda, and PyTorch sees no GPU; set it to auto or cpu"
+        raise ConfigError(message)
+    return "cpu"
+
+
+def normalise(pictures: NDArray[np.uint8], entry: Backbone) -> Tensor:
+    """Turn pictures into what a backbone wants to be shown.
+
+    Parameters
+    ----------
+    pictures : ndarray of uint8, shape (n, size, size) or (n, size, size, 3)
+        Grey pictures, which go to all three channels, or colour pictures in the order red, green, blue.
+    entry : Backbone
+        Entry of the registry.
+
+    Returns
+    -------
+    Tensor of float32, shape (n, 3, size, size)
+        In the backbone's own channel order and units.
+    """
+    import numpy as np
+    import torch
+
+    grey = pictures.ndim == 3
+    colours = np.repeat(pictures[..., None], 3, axis=3) if grey else pictures
+    ordered = colours[..., ::-1] if entry.channels == "BGR" else colours
+    x = torch.from_numpy(np.ascontiguousarray(np.moveaxis(ordered, 3, 1)).astype(np.float32))
+    return (x - torch.tensor(entry.subtract).view(1, 3, 1, 1)) / entry.divide
+
+
+def selected(maps: Sequence[Tensor], layer: str) -> Sequence[Tensor]:
+    """Give the feature maps that are pooled.
+
+    Parameters
+    ----------
+    maps : sequence of Tensor
+        Of all stages.
+    layer : {'last', 'blocks'}
+        ``deep.layer``.
+
+    Returns
+    -------
+    sequence of Tensor
+        The last, or all.
+    """
+    return maps[-1:] if layer == "last" else maps

@@ -1,0 +1,159 @@
+"""What a 2D network is shown: square pictures of the tumour with its surroundings, true to scale in both directions.
+
+A picture is a square in mm: the tumour's bounding box in the slices chosen, made square by its longer side, plus a margin. It is resampled to the network's input size,
+so a pixel has the same length along rows and columns whatever the voxel spacing. As usual with such networks, every tumour then fills its picture alike: the size of the tumour is
+not in the picture itself (it is among the radiomic shape features); with ``field_mm`` every picture covers the same length instead and size is in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sarcofuse.config.deep import DeepConfig
+from sarcofuse.records import Mask, Volume
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+COARSE = 1.5  # an axis this many times coarser than the finest is taken for the direction across the slices
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Crops:
+    """Pictures of one tumour.
+
+    Attributes
+    ----------
+    pictures : ndarray of uint8, shape (slices, size, size)
+        Intensities, 0 to 255; 0 beyond the image.
+    tumour : ndarray of float32, shape (slices, size, size)
+        Share of each pixel that is tumour, 0 to 1.
+    pixel_mm : tuple of float
+        Length of a pixel of each picture in mm.
+    """
+
+    pictures: NDArray[np.uint8]
+    tumour: NDArray[np.float32]
+    pixel_mm: tuple[float, ...]
+
+
+def slice_axis(spacing: tuple[float, float, float]) -> int:
+    """Say which array axis (0 for z, 1 for y, 2 for x) runs across the slices: the coarsest where one stands out, else z.
+
+    Parameters
+    ----------
+    spacing : tuple of float
+        Voxel spacing along x, y, z in mm.
+
+    Returns
+    -------
+    int
+        Array axis.
+
+    Examples
+    --------
+    >>> slice_axis((1.5, 1.5, 5.0)), slice_axis((5.0, 0.7, 0.7)), slice_axis((1.0, 1.0, 1.0))
+    (0, 2, 0)
+    """
+    zyx = spacing[::-1]
+    coarsest = int(np.argmax(zyx))
+    return coarsest if zyx[coarsest] >= COARSE * min(zyx) else 0
+
+
+def make_crops(volume: Volume, mask: Mask, config: DeepConfig, size: int) -> Crops:
+    """Cut the pictures of a tumour.
+
+    Parameters
+    ----------
+    volume : Volume
+        The image.
+    mask : Mask
+        The tumour, on the same grid, not empty.
+    config : DeepConfig
+        Which slices, margin, and whether to blank what is not tumour.
+    size : int
+        Rows and columns of a picture.
+
+    Returns
+    -------
+    Crops
+        One picture a slice, in order along the axis (``planes``: across slices, then the two others).
+    """
+    zyx = volume.geometry.spacing[::-1]
+    axis, (low, high) = slice_axis(volume.geometry.spacing), grey_window(volume.array)
+    pictures, tumours, pixels = [], [], []
+    for across, chosen in _chosen(mask.array, axis, config.crop):
+        image, region = np.moveaxis(volume.array, across, 0)[chosen], np.moveaxis(mask.array, across, 0)[chosen]
+        lengths = tuple(s for i, s in enumerate(zyx) if i != across)
+        middle, side = _square(np.asarray(region.any(axis=0)), lengths, config)
+        rows, columns = (_linear(n, length, m, side, size) for n, length, m in zip(image.shape[1:], lengths, middle, strict=True))
+        grey = (np.clip(image.astype(np.float64), low, high) - low) * (255.0 / (high - low))
+        tumour = rows @ region.astype(np.float64) @ columns.T
+        picture = rows @ grey @ columns.T
+        if config.masked:
+            picture = np.where(tumour >= 0.5, picture, 0.0)
+        pictures.append(np.rint(picture).astype(np.uint8))
+        tumours.append(tumour.astype(np.float32))
+        pixels += [side / size] * len(chosen)
+    return Crops(np.concatenate(pictures), np.concatenate(tumours), tuple(pixels))
+
+
+def grey_window(array: NDArray[np.float32]) -> tuple[float, float]:
+    """Choose the intensities that become black and white: air, and the 99.5th percentile of the body.
+
+    Air is the image's 1st percentile; the body is what lies above a tenth of the way from there to the 99.5th percentile, so that the amount of air around it does not matter.
+
+    Parameters
+    ----------
+    array : ndarray
+        The image.
+
+    Returns
+    -------
+    low, high : float
+        Intensities; high is above low even where the image is constant.
+    """
+    air, bright = (float(v) for v in np.percentile(array, (1.0, 99.5)))
+    body = array[array > air + 0.1 * (bright - air)]
+    high = float(np.percentile(body, 99.5)) if body.size else bright
+    return air, high if high > air else air + 1.0
+
+
+def _chosen(mask: NDArray[np.uint8], axis: int, crop: str) -> list[tuple[int, list[int]]]:
+    """Say which slices to take: pairs of array axis and slice numbers along it."""
+
+    def largest(across: int) -> int:
+        return int(np.argmax(np.count_nonzero(np.moveaxis(mask, across, 0), axis=(1, 2))))
+
+    if crop == "planes":
+        return [(a, [largest(a)]) for a in (axis, *(i for i in range(3) if i != axis))]
+    if crop == "all":
+        return [(axis, [int(k) for k in np.flatnonzero(np.moveaxis(mask, axis, 0).any(axis=(1, 2)))])]
+    middle, reach = largest(axis), 1 if crop == "neighbours" else 0
+    return [(axis, [k for k in range(middle - reach, middle + reach + 1) if 0 <= k < mask.shape[axis]])]
+
+
+def _square(region: NDArray[np.bool_], lengths: tuple[float, ...], config: DeepConfig) -> tuple[tuple[float, float], float]:
+    """Give the middle of a region's bounding box, in mm from the outer edge of the first voxel, and the side of the square around it."""
+    ends = [np.flatnonzero(region.any(axis=1 - i))[[0, -1]] for i in range(2)]
+    middle = tuple((first + last + 1) / 2 * length for (first, last), length in zip(ends, lengths, strict=True))
+    extent = max((last + 1 - first) * length for (first, last), length in zip(ends, lengths, strict=True))
+    return (float(middle[0]), float(middle[1])), config.field_mm or float(extent + 2 * config.margin_mm)
+
+
+def _linear(count: int, length: float, middle: float, side: float, size: int) -> NDArray[np.float64]:
+    """Give the matrix, shape (size, count), of linear interpolation along one axis.
+
+    Pixel i is centred at ``middle - side / 2 + (i + 1/2) * side / size`` mm from the outer edge of the first voxel. Where a pixel is longer than a voxel the interpolating triangle
+    is widened to a pixel, so that no voxel is passed over. Beyond the image the weights are 0; within half a voxel of its edge the edge voxel holds.
+    """
+    at = middle - side / 2 + (np.arange(size) + 0.5) * (side / size)
+    index, width = at / length - 0.5, max(1.0, side / size / length)
+    weights = np.clip(1.0 - np.abs(index[:, None] - np.arange(count)[None, :]) / width, 0.0, None)
+    inside = (at >= 0) & (at <= count * length)
+    total = weights.sum(axis=1, keepdims=True)
+    found: NDArray[np.float64] = np.where(inside[:, None], weights / np.where(total > 0, total, 1.0), 0.0)
+    return found

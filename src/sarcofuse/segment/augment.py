@@ -1,0 +1,105 @@
+"""Random changes of a training volume, drawn from one generator, in NumPy and torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+
+def place(image: NDArray[np.float32], label: NDArray[np.float32], shape: tuple[int, int, int], rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Crop a volume, or repeat its edge, to fill a shape, at a random place; a crop always holds part of the tumour if there is one.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (z, y, x)
+        Intensities.
+    label : ndarray of float32, shape (z, y, x)
+        Share of tumour, 0 to 1.
+    shape : tuple of int
+        Shape wanted.
+    rng : numpy.random.Generator
+        Where the place is drawn.
+
+    Returns
+    -------
+    image, label : ndarray of float32, shape `shape`
+        Cropped or padded.
+    """
+    voxels = np.argwhere(label > 0.5) if any(s < n for s, n in zip(shape, image.shape, strict=True)) else np.empty((0, 3), dtype=int)
+    centre = voxels[rng.integers(len(voxels))] if len(voxels) else None
+    for axis, (wanted, size) in enumerate(zip(shape, image.shape, strict=True)):
+        if wanted < size:
+            low = int(rng.integers(size - wanted + 1)) if centre is None else int(np.clip(centre[axis] - rng.integers(wanted), 0, size - wanted))
+            image, label = np.take(image, range(low, low + wanted), axis), np.take(label, range(low, low + wanted), axis)
+        elif wanted > size:
+            before = int(rng.integers(wanted - size + 1))
+            width = [(0, 0)] * axis + [(before, wanted - size - before)] + [(0, 0)] * (2 - axis)
+            image, label = np.pad(image, width, mode="edge"), np.pad(label, width, mode="edge")
+    return image, label
+
+
+def augment(image: torch.Tensor, label: torch.Tensor, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Change a volume as another patient, position or scanner might.
+
+    Parameters
+    ----------
+    image : Tensor of float32, shape (z, y, x)
+        Normalised intensities.
+    label : Tensor of float32, shape (z, y, x)
+        Share of tumour.
+    rng : numpy.random.Generator
+        Where everything is drawn.
+
+    Returns
+    -------
+    image, label : Tensor of float32, shape (z, y, x)
+        Changed alike in space; intensities of the image only.
+    """
+    image, label = _flip_and_warp(image, label, rng)
+    return _recolour(image, rng), label
+
+
+def _flip_and_warp(image: torch.Tensor, label: torch.Tensor, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Flip left-right and front-back, and for most volumes turn and scale in the plane."""
+    import torch
+
+    axes = [axis for axis in (1, 2) if rng.random() < 0.5]
+    turn, scale = rng.uniform(-0.4, 0.4), np.exp(rng.uniform(-0.25, 0.25, size=2))
+    both = torch.stack([image, label])
+    if axes:
+        both = both.flip([axis + 1 for axis in axes])
+    if rng.random() < 0.7:
+        z, y, x = image.shape
+        aspect = y / x
+        cos, sin = float(np.cos(turn)), float(np.sin(turn))
+        theta = torch.tensor([[cos * scale[0], -sin * aspect * scale[1], 0.0], [sin / aspect * scale[0], cos * scale[1], 0.0]], dtype=torch.float32)
+        grid = torch.nn.functional.affine_grid(theta[None], [1, 1, y, x], align_corners=False)
+        flat = both.reshape(1, 2 * z, y, x)
+        both = torch.nn.functional.grid_sample(flat, grid, mode="bilinear", padding_mode="border", align_corners=False).reshape(2, z, y, x)
+    return both[0], both[1]
+
+
+def _recolour(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Scale, shift, gamma, bias field, blur and noise, each for some of the volumes."""
+    import torch
+
+    if rng.random() < 0.5:
+        low, high = float(image.min()), float(image.max())
+        span = max(high - low, 1e-6)
+        image = ((image - low) / span).clamp(0, 1) ** float(np.exp(rng.uniform(-0.4, 0.4))) * span + low
+    if rng.random() < 0.5:
+        coarse = torch.from_numpy(rng.normal(0, 0.2, size=(1, 1, 3, 3, 3)).astype(np.float32))
+        field = torch.nn.functional.interpolate(coarse, size=tuple(image.shape), mode="trilinear", align_corners=True)[0, 0]
+        image = (image - image.min()) * torch.exp(field) + image.min()
+    image = image * float(np.exp(rng.uniform(-0.25, 0.25))) + float(rng.uniform(-0.25, 0.25))
+    if rng.random() < 0.2:
+        image = torch.nn.functional.avg_pool2d(image[None], 3, stride=1, padding=1, count_include_pad=False)[0]
+    if rng.random() < 0.4:
+        noise = np.random.default_rng(rng.integers(2**63)).standard_normal(tuple(image.shape), dtype=np.float32)
+        image = image + torch.from_numpy(noise) * float(rng.uniform(0, 0.25))
+    return image

@@ -1,0 +1,1 @@
+"""Algorithm template: SegResNetDS, trained in-process."""

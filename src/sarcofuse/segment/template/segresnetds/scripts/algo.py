@@ -1,0 +1,117 @@
+"""The algorithm: an Auto3DSeg BundleAlgo whose configuration follows the data analysis and which trains in this very process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from monai.apps.auto3dseg import BundleAlgo
+
+from sarcofuse.config.segment import SegmentConfig
+from sarcofuse.runtime import plain, read_json, write_text
+from sarcofuse.segment.plan import Plan, make_plan, read_plan, write_plan
+from sarcofuse.segment.template.segresnetds.scripts.infer import InferClass
+from sarcofuse.segment.training import train_fold
+
+HYPER = "hyper_parameters.yaml"
+
+
+class SegresnetdsAlgo(BundleAlgo):  # type: ignore[misc]
+    """SegResNetDS for one fold.
+
+    Upstream starts ``python train.py`` in a shell and pickles or unpickles algorithms; here training is a function call, and what is kept is JSON, YAML and safetensors.
+
+    Parameters
+    ----------
+    template_path : str, optional
+        Folder of the templates.
+    """
+
+    def __init__(self, template_path: str | None = None) -> None:
+        super().__init__(template_path)
+        self.name = "segresnetds"
+        self.score = 0.0
+
+    def fill_template_config(self, data_stats_filename: str, algo_path: str, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401 - upstream's signature
+        """Decide spacing, network and training from the data analysis, and write them into the bundle.
+
+        Parameters
+        ----------
+        data_stats_filename : str
+            Summary of DataAnalyzer as JSON.
+        algo_path : str
+            Folder of the bundle.
+        **kwargs : object
+            ``fold``: which fold the bundle is for.
+
+        Returns
+        -------
+        dict
+            What was filled in, by file.
+        """
+        import yaml
+
+        source = read_json(Path(self.data_list_file))
+        plan = make_plan(read_json(Path(data_stats_filename)), SegmentConfig.model_validate(source["settings"]), source["device"], source["seed"])
+        write_plan(plan, Path(algo_path) / "plan.json")
+        filled = {"fold": int(kwargs["fold"]), "plan": plain(asdict(plan))}
+        write_text(yaml.safe_dump(filled, sort_keys=False), Path(algo_path) / "configs" / HYPER)
+        return {HYPER: filled}
+
+    def train(self, train_params: Mapping[str, Any] | None = None, device_setting: Mapping[str, Any] | None = None) -> float:
+        """Train in this process, or go on where a broken training was.
+
+        Parameters
+        ----------
+        train_params : mapping
+            ``folder``: where results go; ``fold``; ``training`` and ``held_out``: files of the cases.
+        device_setting : mapping, optional
+            Upstream's; the plan's device is used.
+
+        Returns
+        -------
+        float
+            Mean Dice of the held-out cases.
+        """
+        params = dict(train_params or {})
+        self.score = train_fold(Path(params["folder"]), self.plan, int(params["fold"]), params["training"], params["held_out"])
+        return self.score
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the bundle, or of the trained ensemble that stands in for it."""
+        return read_plan(Path(self.output_path) / "plan.json")
+
+    def get_score(self, *args: object, **kwargs: object) -> float:
+        """Give the mean Dice of the held-out cases.
+
+        Parameters
+        ----------
+        *args, **kwargs : object
+            Upstream's; not used.
+
+        Returns
+        -------
+        float
+            0 to 1.
+        """
+        return self.score
+
+    def get_inferer(self, *args: object, **kwargs: Any) -> InferClass:  # noqa: ANN401 - upstream's signature
+        """Give what predicts.
+
+        Parameters
+        ----------
+        *args : object
+            Upstream's; not used.
+        **kwargs : object
+            ``flips`` and ``device``.
+
+        Returns
+        -------
+        InferClass
+            With the network loaded.
+        """
+        return InferClass(self.plan, Path(self.best_metric), **kwargs)

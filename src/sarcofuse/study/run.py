@@ -1,0 +1,304 @@
+"""The order of training, in one place: cohort, masks, features, models, seal, evaluation, report."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sarcofuse.config import SignatureConfig, StudyConfig, read_study
+from sarcofuse.errors import ConfigError, StageError
+from sarcofuse.records import SPLITS, Case, Cohort, FeatureTable, MaskQuality, Prediction, SetAside
+from sarcofuse.runtime import Engine, digest_file, read_json, read_table, write_json, write_table
+from sarcofuse.study.folder import RunFolder
+
+if TYPE_CHECKING:
+    from sarcofuse.models import FittedModel
+
+STAGES = ("cohort", "preprocess", "segment", "radiomics", "deep", "models", "evaluation", "report")
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run came to.
+
+    Attributes
+    ----------
+    folder : Path
+        RUN/.
+    finished : str
+        The last stage that was done.
+    set_aside : tuple of SetAside
+        Cases that could not be used.
+    warnings : tuple of str
+        What a careful reader should know.
+    """
+
+    folder: Path
+    finished: str
+    set_aside: tuple[SetAside, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass
+class _Study:
+    """A study under way."""
+
+    config: StudyConfig
+    home: Path
+    folder: RunFolder
+    engine: Engine
+    until: str
+    cohort: Cohort
+    inputs: dict[str, str]
+    cases: list[Case] = field(default_factory=list)
+    quality: list[MaskQuality] = field(default_factory=list)
+    tables: dict[str, FeatureTable] = field(default_factory=dict)
+    models: list[FittedModel] = field(default_factory=list)
+    predictions: list[Prediction] = field(default_factory=list)
+    segmenter: Path | None = None
+
+    @property
+    def outcome(self) -> dict[str, int]:
+        return self.cohort.outcomes.training
+
+
+def run(study: Path | str | StudyConfig, out: Path | str | None = None, *, scheduler: str = "processes", workers: int | None = None, until: str = "report", progress: bool = True) -> RunResult:
+    """Run a study: all stages, in order, each going on from what an earlier run left.
+
+    Parameters
+    ----------
+    study : Path, str or StudyConfig
+        study.yaml, or its content; paths in the content are then meant from the current folder.
+    out : Path or str, optional
+        The run folder; by default ``run`` beside study.yaml.
+    scheduler : str
+        ``processes``, ``serial``, or the address of a dask scheduler.
+    workers : int, optional
+        Processes; by default the cores there are.
+    until : str
+        The last stage to do, one of `STAGES`.
+    progress : bool
+        Whether to show progress bars on a terminal.
+
+    Returns
+    -------
+    RunResult
+        Where the results are, and what was set aside.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is wrong.
+    CohortError
+        If the table of patients is wrong as a whole.
+    StageError
+        If a stage cannot go on.
+    """
+    if until not in STAGES:
+        message = f"there is no stage {until!r}; expected one of {', '.join(STAGES)}"
+        raise ConfigError(message)
+    if isinstance(study, StudyConfig):
+        config, home = study, Path()
+    else:
+        config, home = read_study(Path(study)), Path(study).parent
+    folder = RunFolder(Path(out) if out is not None else home / "run")
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with Engine(folder.path / "cache", scheduler=scheduler, workers=workers, progress=progress) as engine:
+        state = _begin(config, home, folder, engine, until)
+        last = "cohort"
+        try:
+            for stage, work in _plan(config):
+                if STAGES.index(stage) > STAGES.index(until):
+                    break
+                work(state)
+                last = stage
+        finally:
+            _write_run(state)
+        if until == "report":
+            from sarcofuse.report import write_report
+
+            write_report(folder.path)
+            last = "report"
+    return RunResult(folder.path, last, tuple(folder.set_aside), tuple(folder.warnings))
+
+
+def _plan(config: StudyConfig) -> list[tuple[str, Callable[[_Study], None]]]:
+    imaging: list[tuple[str, Callable[[_Study], None]]] = [("preprocess", _preprocess), ("segment", _segment), ("radiomics", _radiomics), ("deep", _deep)]
+    modelling: list[tuple[str, Callable[[_Study], None]]] = [("models", _models), ("evaluation", _evaluate)]
+    return [("deep", _read_tables), *modelling] if config.features else [*imaging, *modelling]
+
+
+def _begin(config: StudyConfig, home: Path, folder: RunFolder, engine: Engine, until: str) -> _Study:
+    from sarcofuse.cohort import read_cohort
+
+    cohort = read_cohort(config.cohort, home, config.seed, imaging=not config.features)
+    folder.set_aside = list(cohort.set_aside)
+    folder.warnings = list(cohort.warnings)
+    folder.write_cohort(cohort)
+    return _Study(config, home, folder, engine, until, cohort, {"cohort": digest_file(home / config.cohort.file)})
+
+
+def _write_run(state: _Study) -> None:
+    from sarcofuse.cohort import flow_counts
+
+    state.folder.write_run(state.config, flow=flow_counts(state.cohort), timings=state.engine.timings, inputs=state.inputs)
+
+
+def _read_tables(state: _Study) -> None:
+    for block, file in state.config.features.items():
+        table = read_table(state.home / file, block)
+        state.inputs[block] = digest_file(state.home / file)
+        known = set(table.patient_ids)
+        state.folder.set_aside += [SetAside(p.patient_id, "features", f"is not in the table of {block} features ({Path(file).name})") for p in state.cohort.patients if p.patient_id not in known]
+        state.tables[block] = table
+
+
+def _preprocess(state: _Study) -> None:
+    from sarcofuse import preprocess
+
+    cases, aside = preprocess.prepare(state.cohort.patients, state.config.preprocess, state.engine, mask_label=state.config.cohort.mask_label)
+    state.folder.set_aside += aside
+    state.cases = _someone(cases, "preprocess", aside)
+
+
+def _segment(state: _Study) -> None:
+    config, given = state.config.segment, {c.patient_id: c.mask for c in state.cases}
+    if config.masks == "given":
+        bare = [c for c in state.cases if c.mask is None]
+        state.folder.set_aside += [SetAside(c.patient_id, "segment", "has no mask, and the study uses given masks; draw one, or set segment.masks: model") for c in bare]
+        state.cases = _someone([dataclasses.replace(c, mask_source="given") for c in state.cases if c.mask is not None], "segment", state.folder.set_aside)
+    else:
+        from sarcofuse import segment
+
+        training = [c for c in state.cases if c.split == "train" and c.mask is not None]
+        segmenter = segment.train(training, config, state.engine, state.config.seed)
+        state.segmenter = segmenter.folder
+        learned = [c for c in training if c.patient_id in segmenter.folds]
+        held_out, quality_out, aside_out = segment.segment(segmenter, learned, config, state.engine, out_of_fold=True)
+        known = {c.patient_id for c in learned}
+        others = [c for c in state.cases if c.patient_id not in known]
+        ensemble, quality, aside = segment.segment(segmenter, others, config, state.engine, out_of_fold=False)
+        state.quality = sorted([*quality_out, *quality], key=lambda q: q.patient_id)
+        state.folder.set_aside += [*aside_out, *aside]
+        state.cases = _someone(sorted([*held_out, *ensemble], key=lambda c: c.patient_id), "segment", state.folder.set_aside)
+        state.folder.write_quality(state.quality)
+    state.folder.write_cases(state.cases, given)
+    state.folder.write_masks(state.cases)
+
+
+def _radiomics(state: _Study) -> None:
+    from sarcofuse import radiomics
+
+    table, aside = radiomics.extract(state.cases, state.config.radiomics, state.engine)
+    _keep_table(state, table, aside)
+
+
+def _deep(state: _Study) -> None:
+    from sarcofuse import deep
+
+    weights = None if state.config.deep.weights is None else state.home / state.config.deep.weights
+    table, aside = deep.extract(state.cases, state.config.deep, state.engine, weights=weights, encoder=state.segmenter)
+    _keep_table(state, table, aside)
+
+
+def _keep_table(state: _Study, table: FeatureTable, aside: Sequence[SetAside]) -> None:
+    state.folder.set_aside += aside
+    state.tables[table.block] = table
+    write_table(table, state.folder.path / "features" / f"{table.block}.parquet")
+
+
+def _models(state: _Study) -> None:
+    from sarcofuse import models
+    from sarcofuse.bundle import lead_model, write_bundle
+    from sarcofuse.cohort import clinical_table
+
+    config, outcome = state.config, state.outcome
+    if config.models.clinical:
+        state.tables["clinical"] = clinical_table(state.cohort)
+    complete = [p for p in state.cohort.patients if all(p.patient_id in t.patient_ids for t in state.tables.values())]
+    training = [p.patient_id for p in complete if p.split == "train"]
+    tables = {name: FeatureTable(name, tuple(training), t.names, t.rows(training)) for name, t in state.tables.items()}
+    state.models = models.fit_models(tables, {p: outcome[p] for p in training}, make_signature(config.models.signature, config.seed), config.models, state.engine, config.seed)
+    lead = lead_model(state.models, config)
+    for model in state.models:
+        state.folder.warnings += [w for w in model.warnings if w not in state.folder.warnings]
+        risks = {**model.out_of_fold, **models.risks(model, state.tables, [p.patient_id for p in complete if p.split != "train"])}
+        state.predictions += [Prediction(p.patient_id, p.split, model.features, model.classifier, model is lead, risks[p.patient_id], risks[p.patient_id] >= model.threshold) for p in complete]
+    write_json([_describe(m) for m in state.models], state.folder.path / "models.json")
+    weights = None if config.deep.weights is None else state.home / config.deep.weights
+    write_bundle(state.folder.path / "bundle", config, state.models, tables, segmenter=state.segmenter, weights=weights)
+    state.folder.write_predictions(state.predictions)
+
+
+def make_signature(config: SignatureConfig, seed: int) -> object:
+    """Give the unfitted signature estimator that the models are built on.
+
+    Parameters
+    ----------
+    config : SignatureConfig
+        Its settings.
+    seed : int
+        Seed of its folds.
+
+    Returns
+    -------
+    LassoSignature
+        Unfitted.
+    """
+    from sarcofuse.signature import LassoSignature
+
+    return LassoSignature(folds=config.folds, penalties=config.penalties, ratio=config.ratio, rule=config.rule, correlation=config.correlation, seed=seed)
+
+
+def _describe(model: FittedModel) -> dict[str, object]:
+    return {
+        "features": model.features,
+        "classifier": model.classifier,
+        "threshold": model.threshold,
+        "parameters": model.parameters,
+        "signatures": model.signatures,
+        "train_patients": model.train_patients,
+        "train_events": model.train_events,
+        "warnings": model.warnings,
+    }
+
+
+def _evaluate(state: _Study) -> None:
+    from sarcofuse.evaluation import evaluate
+
+    state.folder.note_opening("evaluation", state.predictions)
+    result = evaluate(state.predictions, state.cohort.outcomes, state.config.evaluation, state.config.seed)
+    metrics = {**result.metrics, "segmentation": _dice_by_split(state.quality), "bayes": _bayes(state)}
+    write_json(metrics, state.folder.path / "metrics.json")
+    write_json(result.curves, state.folder.path / "curves.json")
+
+
+def _dice_by_split(quality: Sequence[MaskQuality]) -> list[dict[str, object]]:
+    import numpy as np
+
+    rows: list[dict[str, object]] = []
+    for split in SPLITS:
+        dice = [q.dice for q in quality if q.split == split and q.dice is not None]
+        if dice:
+            rows.append({"split": split, "patients": len(dice), "dice_mean": float(np.mean(dice)), "dice_median": float(np.median(dice))})
+    return rows
+
+
+def _bayes(state: _Study) -> list[dict[str, object]]:
+    file = state.config.evaluation.truth
+    if file is None:
+        return []
+    known: Mapping[str, float] = read_json(state.home / file)["bayes"]
+    sets = dict.fromkeys(m.features for m in state.models)
+    return [{"features": name, "split": split, "auc": known[name]} for name in sets if name in known for split in SPLITS]
+
+
+def _someone(cases: list[Case], stage: str, aside: Sequence[SetAside]) -> list[Case]:
+    if not any(c.split == "train" for c in cases):
+        first = f"; the first reason: patient {aside[0].patient_id}: {aside[0].reason}" if aside else ""
+        message = f"{stage}: no training patient is left{first}; `sarcofuse check` lists every problem"
+        raise StageError(message)
+    return cases

@@ -1,0 +1,39 @@
+"""Every public object is described as numpydoc asks."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+
+import sarcofuse
+
+CHECKS = {"GL03", "GL05", "GL06", "GL07", "GL08", "SS01", "SS02", "PR01", "PR02", "PR03", "PR04", "PR05", "PR07", "RT01", "YD01"}
+
+
+def public_objects() -> set[str]:
+    """Names of all that the modules of the package define without a leading underscore."""
+    found: set[str] = set()
+    for info in pkgutil.walk_packages(sarcofuse.__path__, "sarcofuse."):
+        if any(part.startswith("_") for part in info.name.split(".")):
+            continue
+        module = importlib.import_module(info.name)
+        for name, item in vars(module).items():
+            if name.startswith("_") or getattr(item, "__module__", None) != info.name:
+                continue
+            if inspect.isclass(item) or inspect.isfunction(item):
+                found.add(f"{info.name}.{name}")
+            if inspect.isclass(item):
+                found |= {f"{info.name}.{name}.{n}" for n, m in vars(item).items() if inspect.isfunction(m) and not n.startswith("_")}
+    return found
+
+
+def test_public_docstrings_follow_numpydoc() -> None:
+    from numpydoc.validate import validate
+
+    faults = []
+    for name in sorted(public_objects()):
+        is_settings = name.startswith("sarcofuse.config.") and name.rpartition(".")[2][0].isupper()
+        wanted = {"GL08", "SS01"} if is_settings else CHECKS
+        faults += [f"{name}: {code} {text}" for code, text in validate(name)["errors"] if code in wanted]
+    assert not faults, "\n".join(faults)

@@ -1,0 +1,172 @@
+"""A run folder written by hand: the files that `sarcofuse run` leaves, with invented but plausible content."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import brier_score_loss, roc_auc_score, roc_curve
+
+from sarcofuse.config import StudyConfig
+from sarcofuse.imaging import write_mask, write_volume
+from sarcofuse.records import Geometry, Mask, Volume
+from sarcofuse.runtime import write_json
+
+SIZES = {"train": (60, 0.35), "internal": (24, 0.33), "external": (30, 0.4)}
+SKILL = {"radiomic": 0.9, "deep": 0.6, "dlr": 1.2}
+CLASSIFIERS = ("extratrees", "svm", "logistic")
+FEATURES = ("wavelet-LLH_glszm_SmallAreaLowGrayLevelEmphasis", "original_shape_Sphericity", "log-sigma-3-0-mm-3D_glcm_ClusterShade", "original_firstorder_90Percentile", "wavelet-HHL_gldm_DependenceVariance")
+
+
+class RunWriter:
+    """Writes one run folder; `images` is how many patients get images."""
+
+    def __init__(self, folder: Path, *, images: int = 6, seed: int = 3, sizes: dict[str, tuple[int, float]] | None = None) -> None:
+        self.folder, self.images, self.rng, self.sizes = folder, images, np.random.default_rng(seed), sizes or SIZES
+        self.patients = [(f"SECRET-{i:04d}", split) for i, split in enumerate(s for s, (n, _) in self.sizes.items() for _ in range(n))]
+        self.metrics: dict[str, list[dict[str, object]]] = {"models": [], "comparisons": [], "segmentation": [], "bayes": []}
+
+    def write(self, **changes: object) -> Path:
+        """Write everything; `changes` replace entries of run.json."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._scores()
+        self._images()
+        self._models()
+        write_json({"format": 1, **self.metrics}, self.folder / "metrics.json")
+        frame = pd.DataFrame(self.patients, columns=["patient_id", "split"])
+        frame["site"] = ["Hospital B" if s == "external" else "Hospital A" for _, s in self.patients]
+        frame.to_parquet(self.folder / "cohort.parquet")
+        write_json(self.run() | changes, self.folder / "run.json")
+        return self.folder
+
+    def run(self) -> dict[str, object]:
+        config = StudyConfig.model_validate({"segment": {"masks": "model"}, "deep": {"weights": "/home/anna/SECRET-0003/weights.pt"}}).model_dump(mode="json")
+        sites = {s: {"Hospital B" if s == "external" else "Hospital A": n} for s, (n, _) in self.sizes.items()}
+        total = sum(n for n, _ in self.sizes.values())
+        return {
+            "format": 1,
+            "title": "Recurrence of soft tissue sarcoma",
+            "config": config,
+            "versions": {"python": "3.11.9", "sarcofuse": "0.1.0", "numpy": "2.4.1"},
+            "hardware": {"system": "Linux", "machine": "x86_64", "cores": 2, "memory_gb": 8.2, "gpu": None},
+            "timings": {"segment": 98.76543},
+            "set_aside": [
+                {"patient_id": "SECRET-0007x", "stage": "cohort", "reason": "SECRET-0007x t2 scan.nii.gz: file not found; expected a NIfTI file or a DICOM folder"},
+                {"patient_id": "SECRET-0002", "stage": "preprocess", "reason": "Doe Jane 1961: tumour mask of secret-0002 is empty: 0 voxels; expected at least 1. Draw it or set segment.masks: model"},
+            ],
+            "warnings": ["60 training patients with 21 events are few for 2,000 features; expect wide intervals (see SECRET-0005)."],
+            "openings": ["evaluation of nine frozen models"],
+            "flow": {"rows": total + 2, "set_aside": 2, "splits": {s: {"patients": n, "sites": sites[s]} for s, (n, _) in self.sizes.items()}},
+            "phantom": {"patients": total},
+        }
+
+    def _scores(self) -> None:
+        curves, rows, truth = [], [], {}
+        for split, (n, share) in self.sizes.items():
+            truth[split] = (np.arange(n) < round(n * share)).astype(int)
+            latent = {f: self.rng.normal(size=n) for f in ("noise", *SKILL)}
+            for features, skill in SKILL.items():
+                for classifier in CLASSIFIERS:
+                    signal = skill * truth[split] + 0.8 * latent[features] + 0.3 * latent["noise"] + 0.4 * self.rng.normal(size=n)
+                    risk = 1 / (1 + np.exp(-(signal - 0.9)))
+                    curves.append({"features": features, "classifier": classifier, "split": split, **_curves(truth[split], risk)})
+                    self.metrics["models"].append({"features": features, "classifier": classifier, "split": split, "patients": n, "events": int(truth[split].sum()), "threshold": 0.42, **_scores(truth[split], risk)})
+                    names = [p for p, s in self.patients if s == split]
+                    primary = (features, classifier) == ("dlr", "extratrees")
+                    rows += [(p, split, features, classifier, primary, r, r >= 0.42) for p, r in zip(names, risk, strict=True)]
+            for classifier in CLASSIFIERS:
+                for first, second in (("dlr", "radiomic"), ("dlr", "deep"), ("radiomic", "deep")):
+                    gap = round(float(self.rng.normal(0.05, 0.05)), 4)
+                    self.metrics["comparisons"].append({"classifier": classifier, "split": split, "first": first, "second": second, "difference": gap, "low": gap - 0.11, "high": gap + 0.11, "p": 0.2 + abs(gap), "p_holm": min(1.0, 0.6 + abs(gap))})
+            self.metrics["bayes"] += [{"features": f, "split": split, "auc": a} for f, a in (("radiomic", 0.81), ("deep", 0.77), ("dlr", 0.86))]
+        write_json({"models": curves}, self.folder / "curves.json")
+        pd.DataFrame(rows, columns=["patient_id", "split", "features", "classifier", "primary", "risk", "positive"]).to_csv(self.folder / "predictions.csv", index=False)
+
+    def _models(self) -> None:
+        radiomic = {"penalty": 0.0312, "intercept": -0.612, "coefficients": dict(zip(FEATURES, (0.61, -0.44, 0.25, 0.12, -0.05), strict=True))}
+        deep = {"penalty": 0.054, "intercept": -0.583, "coefficients": {f"deep_{i:04d}": c for i, c in ((17, 0.38), (402, -0.31), (911, 0.09))}}
+        used = {"radiomic": {"radiomic": radiomic}, "deep": {"deep": deep}, "dlr": {"radiomic": radiomic, "deep": deep}}
+        rows = [{"features": f, "classifier": c, "threshold": 0.42, "parameters": {}, "signatures": used[f], "train_patients": 60, "train_events": 21} for f in SKILL for c in CLASSIFIERS]
+        write_json(rows, self.folder / "models.json")
+        (self.folder / "features").mkdir(exist_ok=True)
+        pd.DataFrame(np.zeros((2, 40)), index=pd.Index(["a", "b"], name="patient_id"), columns=[f"f{i}" for i in range(40)]).to_parquet(self.folder / "features" / "radiomic.parquet")
+
+    def _images(self) -> None:
+        cases, quality = [], []
+        step = max(1, len(self.patients) // max(1, self.images))
+        for i, (patient, split) in enumerate(self.patients):
+            source = "out-of-fold" if split == "train" else "ensemble"
+            dice = float(np.clip(self.rng.beta(9, 2.5), 0, 1))
+            if i % step == 0 and len(cases) < self.images:
+                dice = self._case(patient, split, cases)
+            agreement = None if split == "train" else float(np.clip(dice + self.rng.normal(0.06, 0.05), 0, 1))
+            steps = {"ensemble": dice - 0.05, "largest": dice - 0.01, "holes": dice}
+            quality.append({"patient_id": patient, "split": split, "source": source, "volume_ml": 80.0, "agreement": agreement, "confidence": 0.9, "dice": dice, "steps": steps, "surface_mm": 9.0 - 6 * dice, "volume_error": 0.1})
+        write_json(cases, self.folder / "cases.json")
+        write_json(quality, self.folder / "quality.json")
+        for split in self.sizes:
+            values = [q["dice"] for q in quality if q["split"] == split]
+            self.metrics["segmentation"].append({"split": split, "patients": len(values), "dice_mean": float(np.mean(values)), "dice_median": float(np.median(values))})
+
+    def _case(self, patient: str, split: str, cases: list[dict[str, object]]) -> float:
+        geometry = Geometry((84, 76, 12), (2.0, 2.0, 5.0))
+        z, y, x = np.meshgrid(*(np.arange(n) for n in geometry.shape), indexing="ij")
+        limb = ((x - 42) / 38) ** 2 + ((y - 38) / 34) ** 2 < 1
+        muscle = ((x - 42) / 33) ** 2 + ((y - 38) / 29) ** 2 < 1
+        bone = ((x - 44) / 6) ** 2 + ((y - 40) / 6) ** 2 < 1
+        cx, cy, r = self.rng.uniform(25, 58), self.rng.uniform(26, 50), self.rng.uniform(7, 13)
+        wobble = 1 + 0.16 * np.sin(3 * np.arctan2(y - cy, x - cx) + self.rng.uniform(0, 6)) + 0.1 * np.sin(5 * np.arctan2(y - cy, x - cx))
+        tumour = (((x - cx) / r) ** 2 + ((y - cy) / (0.8 * r)) ** 2 + ((z - 6) / 4) ** 2) < wobble
+        dx, dy, s = self.rng.normal(0, 1.4), self.rng.normal(0, 1.4), self.rng.uniform(0.8, 1.15)
+        auto = (((x - cx - dx) / (s * r)) ** 2 + ((y - cy - dy) / (0.8 * s * r)) ** 2 + ((z - 6) / 4) ** 2) < wobble**0.7
+        image = 20.0 * limb + 60 * muscle - 40 * bone + tumour * (90 + 25 * np.sin(x / 2.5) * np.cos(y / 3)) + self.rng.normal(0, 9, limb.shape)
+        write_volume(Volume(image.astype(np.float32), geometry), self.folder / "images" / f"{patient}.nii.gz")
+        for name, region in (("masks", auto), ("given", tumour)):
+            write_mask(Mask(region.astype(np.uint8), geometry), self.folder / name / f"{patient}.nii.gz")
+        cases.append({"patient_id": patient, "split": split, "site": "Hospital A", "image": f"images/{patient}.nii.gz", "mask": f"masks/{patient}.nii.gz", "reference": f"given/{patient}.nii.gz"})
+        return float(2 * (auto & tumour).sum() / (auto.sum() + tumour.sum()))
+
+
+def _interval(value: float, half: float) -> dict[str, float]:
+    return {"value": float(value), "low": float(max(0, value - half)), "high": float(min(1, value + half))}
+
+
+def _scores(truth: np.ndarray, risk: np.ndarray) -> dict[str, object]:
+    said = risk >= 0.42
+    half = 1.0 / np.sqrt(len(truth))
+    found = {"auc": roc_auc_score(truth, risk), "sensitivity": said[truth == 1].mean(), "specificity": 1 - said[truth == 0].mean(), "accuracy": (said == truth).mean(), "ppv": truth[said].mean() if said.any() else 0, "npv": 1 - truth[~said].mean() if (~said).any() else 0}
+    return {k: _interval(v, half) for k, v in found.items()} | {"brier": _interval(brier_score_loss(truth, risk), 0.04)}
+
+
+def _curves(truth: np.ndarray, risk: np.ndarray) -> dict[str, object]:
+    fpr, tpr, _ = roc_curve(truth, risk)
+    order = np.array_split(np.argsort(risk), 5)
+    predicted, observed = [risk[o].mean() for o in order], [truth[o].mean() for o in order]
+    at = np.linspace(0.01, 0.99, 50)
+    share = truth.mean()
+    benefit = [((risk >= t) & (truth == 1)).mean() - ((risk >= t) & (truth == 0)).mean() * t / (1 - t) for t in at]
+    grid = np.linspace(risk.min(), risk.max(), 40)
+    smooth = np.polyval(np.polyfit(risk, truth, 2), grid).clip(0, 1)
+    return {
+        "roc": {"fpr": fpr, "tpr": tpr},
+        "calibration": {"predicted": predicted, "observed": observed, "low": np.clip(np.array(observed) - 0.2, 0, 1), "high": np.clip(np.array(observed) + 0.2, 0, 1), "smooth_x": grid, "smooth_y": smooth},
+        "decision": {"threshold": at, "net_benefit": benefit, "treat_all": share - (1 - share) * at / (1 - at), "low": np.array(benefit) - 0.06, "high": np.array(benefit) + 0.06},
+    }
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with everything in it; read-only, its report is written."""
+    from sarcofuse.report import write_report
+
+    folder = RunWriter(tmp_path_factory.mktemp("finished")).write()
+    write_report(folder)
+    return folder
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> RunWriter:
+    """Writes a run of this test's own, without images."""
+    return RunWriter(tmp_path / "run", images=0)
