@@ -83,10 +83,21 @@ def test_a_dask_scheduler_gives_the_same_results(tmp_path: Path) -> None:
     assert aside[0].patient_id == "P-7"
 
 
+def test_a_script_without_a_guard_works(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from pathlib import Path\nfrom sarcofuse.runtime import Engine, Task\nfrom tests.foundation.test_engine import square\n"
+        f"print('started')\nwith Engine(Path({str(tmp_path / 'cache')!r}), workers=2) as engine:\n    done, _ = engine.run('square', square, [Task('a', 'k', (3,))])\nprint((done[0].folder / 'value').read_text())\n"
+    )
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(root)}, check=False)
+    assert done.stdout.split() == ["started", "9"], done.stderr
+
+
 def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from sarcofuse.runtime import Engine, Task\n"
-        f"sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_engine\n"
+        f"sys.path.insert(0, {str(Path(__file__).parents[2])!r}); from tests.foundation import test_engine\n"
         f"Engine(Path({str(tmp_path / 'cache')!r}), scheduler='serial').run('count', test_engine.count_up, [Task('fold 1', 'k', (40, {str(tmp_path / 'log')!r}))], steps=40)\n"
     )
     log = tmp_path / "log"

@@ -72,14 +72,16 @@ class RunWriter:
                     signal = skill * truth[split] + 0.8 * latent[features] + 0.3 * latent["noise"] + 0.4 * self.rng.normal(size=n)
                     risk = 1 / (1 + np.exp(-(signal - 0.9)))
                     curves.append({"features": features, "classifier": classifier, "split": split, **_curves(truth[split], risk)})
-                    self.metrics["models"].append({"features": features, "classifier": classifier, "split": split, "patients": n, "events": int(truth[split].sum()), "threshold": 0.42, **_scores(truth[split], risk)})
+                    who = {"features": features, "classifier": classifier, "split": split}
+                    self.metrics["models"].append({**who, "patients": n, "events": int(truth[split].sum()), "threshold": 0.42, **_scores(truth[split], risk)})
                     names = [p for p, s in self.patients if s == split]
                     primary = (features, classifier) == ("dlr", "extratrees")
                     rows += [(p, split, features, classifier, primary, r, r >= 0.42) for p, r in zip(names, risk, strict=True)]
             for classifier in CLASSIFIERS:
                 for first, second in (("dlr", "radiomic"), ("dlr", "deep"), ("radiomic", "deep")):
                     gap = round(float(self.rng.normal(0.05, 0.05)), 4)
-                    self.metrics["comparisons"].append({"classifier": classifier, "split": split, "first": first, "second": second, "difference": gap, "low": gap - 0.11, "high": gap + 0.11, "p": 0.2 + abs(gap), "p_holm": min(1.0, 0.6 + abs(gap))})
+                    pair = {"classifier": classifier, "split": split, "first": first, "second": second}
+                    self.metrics["comparisons"].append({**pair, "difference": gap, "low": gap - 0.11, "high": gap + 0.11, "p": 0.2 + abs(gap), "p_holm": min(1.0, 0.6 + abs(gap))})
             self.metrics["bayes"] += [{"features": f, "split": split, "auc": a} for f, a in (("radiomic", 0.81), ("deep", 0.77), ("dlr", 0.86))]
         write_json({"models": curves}, self.folder / "curves.json")
         pd.DataFrame(rows, columns=["patient_id", "split", "features", "classifier", "primary", "risk", "positive"]).to_csv(self.folder / "predictions.csv", index=False)
@@ -103,7 +105,8 @@ class RunWriter:
                 dice = self._case(patient, split, cases)
             agreement = None if split == "train" else float(np.clip(dice + self.rng.normal(0.06, 0.05), 0, 1))
             steps = {"ensemble": dice - 0.05, "largest": dice - 0.01, "holes": dice}
-            quality.append({"patient_id": patient, "split": split, "source": source, "volume_ml": 80.0, "agreement": agreement, "confidence": 0.9, "dice": dice, "steps": steps, "surface_mm": 9.0 - 6 * dice, "volume_error": 0.1})
+            known = {"dice": dice, "steps": steps, "surface_mm": 9.0 - 6 * dice, "volume_error": 0.1}
+            quality.append({"patient_id": patient, "split": split, "source": source, "volume_ml": 80.0, "agreement": agreement, "confidence": 0.9, **known})
         write_json(cases, self.folder / "cases.json")
         write_json(quality, self.folder / "quality.json")
         for split in self.sizes:
@@ -136,7 +139,8 @@ def _interval(value: float, half: float) -> dict[str, float]:
 def _scores(truth: np.ndarray, risk: np.ndarray) -> dict[str, object]:
     said = risk >= 0.42
     half = 1.0 / np.sqrt(len(truth))
-    found = {"auc": roc_auc_score(truth, risk), "sensitivity": said[truth == 1].mean(), "specificity": 1 - said[truth == 0].mean(), "accuracy": (said == truth).mean(), "ppv": truth[said].mean() if said.any() else 0, "npv": 1 - truth[~said].mean() if (~said).any() else 0}
+    found = {"auc": roc_auc_score(truth, risk), "sensitivity": said[truth == 1].mean(), "specificity": 1 - said[truth == 0].mean(), "accuracy": (said == truth).mean()}
+    found |= {"ppv": truth[said].mean() if said.any() else 0, "npv": 1 - truth[~said].mean() if (~said).any() else 0}
     return {k: _interval(v, half) for k, v in found.items()} | {"brier": _interval(brier_score_loss(truth, risk), 0.04)}
 
 
@@ -151,7 +155,8 @@ def _curves(truth: np.ndarray, risk: np.ndarray) -> dict[str, object]:
     smooth = np.polyval(np.polyfit(risk, truth, 2), grid).clip(0, 1)
     return {
         "roc": {"fpr": fpr, "tpr": tpr},
-        "calibration": {"predicted": predicted, "observed": observed, "low": np.clip(np.array(observed) - 0.2, 0, 1), "high": np.clip(np.array(observed) + 0.2, 0, 1), "smooth_x": grid, "smooth_y": smooth},
+        "calibration": {"predicted": predicted, "observed": observed, "low": np.clip(np.array(observed) - 0.2, 0, 1), "high": np.clip(np.array(observed) + 0.2, 0, 1)}
+        | {"smooth_x": grid, "smooth_y": smooth},
         "decision": {"threshold": at, "net_benefit": benefit, "treat_all": share - (1 - share) * at / (1 - at), "low": np.array(benefit) - 0.06, "high": np.array(benefit) + 0.06},
     }
 

@@ -1,8 +1,7 @@
 """The frozen model: written by the study, read at another hospital."""
 
-from sarcofuse.bundle.estimators import load_estimator, save_estimator
 from sarcofuse.bundle.manifest import Manifest, read_manifest
 from sarcofuse.bundle.predict import Bundle, Risk, load_bundle
 from sarcofuse.bundle.write import lead_model, write_bundle
 
-__all__ = ["Bundle", "Manifest", "Risk", "lead_model", "load_bundle", "load_estimator", "read_manifest", "save_estimator", "write_bundle"]
+__all__ = ["Bundle", "Manifest", "Risk", "lead_model", "load_bundle", "read_manifest", "write_bundle"]

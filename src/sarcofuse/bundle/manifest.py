@@ -25,7 +25,7 @@ class BundledModel(Section):
     file: Annotated[str, Field(pattern=r"^models/[A-Za-z0-9_.-]+\.skops$")]
     blocks: dict[str, tuple[str, ...]]
     parameters: dict[str, object] = {}  # noqa: RUF012 - pydantic copies defaults
-    signatures: dict[str, object] = {}  # noqa: RUF012
+    signatures: dict[str, dict[str, object]] = {}  # noqa: RUF012
     warnings: tuple[str, ...] = ()
 
 

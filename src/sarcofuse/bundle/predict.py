@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sarcofuse.bundle.estimators import load_estimator
 from sarcofuse.bundle.manifest import BundledModel, Manifest, read_manifest
 from sarcofuse.errors import BundleError
 from sarcofuse.records import Case, FeatureTable, MaskQuality, Patient, SetAside
@@ -206,9 +205,8 @@ class Bundle:
         FittedModel
             Ready to apply; its out-of-fold risks are not part of a bundle.
         """
-        from sarcofuse.models import FittedModel
+        from sarcofuse.models import FittedModel, load_estimator
 
-        card = self.manifest.model_card
         return FittedModel(
             features=item.features,
             classifier=item.classifier,
@@ -216,11 +214,10 @@ class Bundle:
             estimator=load_estimator(self.folder / item.file),
             threshold=item.threshold,
             out_of_fold={},
-            parameters=dict(item.parameters),
-            signatures=dict(item.signatures),
+            events=int(str(self.manifest.model_card["training_events"])),
+            parameters=item.parameters,
+            signatures=item.signatures,
             warnings=item.warnings,
-            train_patients=int(str(card["training_patients"])),
-            train_events=int(str(card["training_events"])),
         )
 
     def _unlike_training(self, item: BundledModel, tables: Mapping[str, FeatureTable], patient_id: str) -> tuple[str, ...]:

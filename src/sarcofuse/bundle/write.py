@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sarcofuse.bundle.estimators import save_estimator
 from sarcofuse.bundle.manifest import FORMAT, MANIFEST, BundledModel, Manifest
 from sarcofuse.config import StudyConfig
 from sarcofuse.records import FeatureTable
@@ -37,6 +36,8 @@ def write_bundle(folder: Path, config: StudyConfig, models: Sequence[FittedModel
     weights : Path or None
         Weights of the backbone, if they came as a file.
     """
+    from sarcofuse.models import save_estimator
+
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     (part / "models").mkdir(parents=True)
@@ -123,8 +124,8 @@ def _model_card(config: StudyConfig, models: Sequence[FittedModel], lead: Fitted
         "intended_use": "Research: estimated probability of the outcome after surgery of soft tissue sarcoma, from one preoperative MRI. Not a medical device.",
         "outcome": config.cohort.outcome,
         "primary": f"{lead.features} with {lead.classifier}",
-        "training_patients": lead.train_patients,
-        "training_events": lead.train_events,
+        "training_patients": len(lead.out_of_fold),
+        "training_events": lead.events,
         "operating_point": f"{config.models.threshold} on out-of-fold training risks",
         "models": len(models),
         "limits": "Valid for images like those of the training hospitals; see training_ranges, and validate at your own hospital first.",

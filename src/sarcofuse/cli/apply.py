@@ -96,8 +96,10 @@ def convert(
     """Turn a DICOM series, with its RTSTRUCT or SEG, into NIfTI image and mask."""
     from sarcofuse.imaging import convert_dicom
 
-    for file in convert_dicom(folder, out):
+    files, aside = convert_dicom(folder, out)
+    for file in files:
         typer.echo(f"wrote {file}")
+    _tell_aside(aside)
 
 
 def _predict_tables(frozen: Bundle, pairs: Sequence[str], all_models: bool) -> list[Risk]:

@@ -32,13 +32,15 @@ def demo(
 def init(
     folder: Annotated[Path, typer.Argument(help="Folder of NIfTI files or of DICOM folders.", exists=True, file_okay=False)],
     out: Annotated[Path, typer.Option(help="Where to write cohort.csv and study.yaml.")] = Path(),
+    image: Annotated[str, typer.Option(help="Pattern of image names, such as '*T2*', where patients have several.")] = "",
 ) -> None:
     """Look at a folder of images and write cohort.csv and a commented study.yaml to fill in."""
     from sarcofuse.cohort import make_study
 
-    for file in make_study(folder, out):
-        typer.echo(f"wrote {file}")
-    typer.echo("Fill in the outcome and the split in cohort.csv, look through study.yaml, then: sarcofuse check study.yaml")
+    made = make_study(folder, out, image=image)
+    typer.echo(f"wrote {made.cohort} ({made.patients} patients, {made.masks} with a mask) and {made.study}")
+    for note in made.notes:
+        typer.echo(note)
 
 
 def check(study: StudyFile, workers: Workers = None) -> None:

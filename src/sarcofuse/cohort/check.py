@@ -39,6 +39,10 @@ class Problem:
     file: Path | None
     text: str
 
+    def __str__(self) -> str:
+        where = f" ({self.file.name})" if self.file is not None else ""
+        return f"patient {self.patient_id}{where}: {self.text}" if self.patient_id else self.text
+
 
 def check_study(config: StudyConfig, folder: Path, engine: Engine) -> list[Problem]:
     """Find every problem of a study: of the table, of its rows, and of each image, mask and feature table, which are really opened.
@@ -69,6 +73,8 @@ def check_study(config: StudyConfig, folder: Path, engine: Engine) -> list[Probl
     if not scan.problems:
         found += [Problem("warning", "", table, text) for text in [*scan.warnings, *few_patients(scan)]]
         found += _nested(config, scan)
+    if config.models.clinical and not config.cohort.clinical:
+        found.append(Problem("error", "", None, "models.clinical is true, but cohort.clinical names no column"))
     if config.deep.weights is not None and imaging and not (folder / config.deep.weights).is_file():
         found.append(Problem("error", "", folder / config.deep.weights, "weights file of deep.weights does not exist; correct the path, or leave it empty"))
     if imaging:

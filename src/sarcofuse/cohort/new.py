@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from sarcofuse.cohort.scan import ragged, unusable
+from sarcofuse.cohort.text import missing, read_text
 from sarcofuse.errors import CohortError
 from sarcofuse.records import Patient
 
-IMAGE_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
+COLUMNS = ("patient_id", "image", "mask", "site", "split")
+IMAGE_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 
 def new_patients(paths: Sequence[Path], mask: Path | None = None) -> list[Patient]:
@@ -19,7 +20,8 @@ def new_patients(paths: Sequence[Path], mask: Path | None = None) -> list[Patien
     Parameters
     ----------
     paths : sequence of Path
-        NIfTI, NRRD or MetaImage files, DICOM folders, or a single ``.csv`` with the columns ``patient_id`` and ``image``, and if need be ``mask`` and ``site``.
+        NIfTI, NRRD or MetaImage files, DICOM folders, or a single ``.csv`` (or ``.tsv``) with the columns ``patient_id`` and ``image``,
+        and if need be ``mask`` and ``site``; further columns are clinical variables, kept as text for `encode_clinical`. Whether the files of a table exist is found out patient by patient, when they are read.
     mask : Path, optional
         The tumour's mask; only with a single image.
 
@@ -31,13 +33,13 @@ def new_patients(paths: Sequence[Path], mask: Path | None = None) -> list[Patien
     Raises
     ------
     CohortError
-        If a path does not exist, two patients would have the same name, or a mask is given for several images.
+        If a path does not exist, two patients would have the same name, a mask is given for several images, or rows of the table cannot be used; all of them are named.
     """
     absent = [p for p in paths if not p.exists()]
     if absent:
         message = f"{', '.join(map(str, absent[:5]))} does not exist; give image files, DICOM folders or one cohort.csv"
         raise CohortError(message)
-    if any(p.suffix == ".csv" for p in paths):
+    if any(p.suffix in (".csv", ".tsv", ".txt") for p in paths):
         if len(paths) > 1 or mask is not None:
             message = "give either one table of patients or images, not both; masks of a table stand in its column mask"
             raise CohortError(message)
@@ -58,22 +60,23 @@ def _name(path: Path) -> str:
 
 
 def _from_table(file: Path) -> list[Patient]:
-    try:
-        rows = list(csv.DictReader(file.read_text(encoding="utf-8-sig").splitlines()))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        message = f"{file.name} cannot be read as a table: {error}"
-        raise CohortError(message) from error
-    columns = set(rows[0]) if rows else set()
-    if not {"patient_id", "image"} <= columns:
-        message = f"{file.name} must have the columns patient_id and image, and at least one row; found {', '.join(sorted(map(str, columns))) or 'nothing'}"
+    table = read_text(file)
+    absent = [c for c in ("patient_id", "image") if c not in table.columns]
+    if absent:
+        message = f"{file.name} must have the columns patient_id and image; {' and '.join(absent)} is absent, found {', '.join(table.columns[:20])}"
         raise CohortError(message)
-    patients = []
-    for number, row in enumerate(rows, start=2):
-        name, image, mask = (str(row.get(c) or "").strip() for c in ("patient_id", "image", "mask"))
-        if not name or not image or re.search(r"[/\\\x00-\x1f]", name):
-            message = f"{file.name}, line {number}: expected a patient_id without slashes and an image, found {name!r} and {image!r}"
-            raise CohortError(message)
-        patients.append(Patient(name, "external", file.parent / image, file.parent / mask if mask else None, str(row.get("site") or "")))
+    problems, patients = [], []
+    for position, (line, row) in enumerate(zip(table.lines, table.rows, strict=True)):
+        name, image, mask = row["patient_id"], row["image"], row.get("mask", "")
+        reason = ragged(table, position) or unusable(name) or ("no image" if missing(image) else None)
+        if reason is not None:
+            problems.append(f"line {line}: {reason}")
+            continue
+        clinical: dict[str, float | str | None] = {c: None if missing(v) else v for c, v in row.items() if c not in COLUMNS}
+        patients.append(Patient(name, "external", file.parent / image, None if missing(mask) else file.parent / mask, row.get("site", ""), clinical))
+    if problems:
+        message = f"{file.name}: {'; '.join(problems)}"
+        raise CohortError(message)
     return _unique(patients, file.name)
 
 

@@ -92,7 +92,7 @@ def scan_table(config: CohortConfig, folder: Path, seed: int, *, imaging: bool =
     rows: list[_Row] = []
     for position, cells in enumerate(table.rows):
         row = _Row(cells[config.patient_id], cells)
-        reason = _ragged(table, position) or _examine(row, config, file.parent, imaging=imaging, outcomes=outcomes and config.outcome in table.columns)
+        reason = ragged(table, position) or _examine(row, config, file.parent, imaging=imaging, outcomes=outcomes and config.outcome in table.columns)
         if reason is None:
             rows.append(row)
         else:
@@ -146,7 +146,21 @@ def _duplicates(table: TextTable, config: CohortConfig) -> list[str]:
     return [f"patient_id {names[k]!r} stands there twice or more (lines {', '.join(map(str, v))}); expected every patient once" for k, v in sorted(at.items()) if len(v) > 1]
 
 
-def _ragged(table: TextTable, position: int) -> str | None:
+def ragged(table: TextTable, position: int) -> str | None:
+    """Say what is wrong with a row of too many or too few cells.
+
+    Parameters
+    ----------
+    table : TextTable
+        The table.
+    position : int
+        Which row.
+
+    Returns
+    -------
+    str or None
+        None for a row that fits the header.
+    """
     if position not in table.ragged:
         return None
     return f"row with a wrong number of cells: line {table.lines[position]} has {table.ragged[position]}, the header {len(table.columns)}. Quote cells that hold the separator"
@@ -154,7 +168,7 @@ def _ragged(table: TextTable, position: int) -> str | None:
 
 def _examine(row: _Row, config: CohortConfig, folder: Path, *, imaging: bool, outcomes: bool) -> str | None:
     """Fill in a row; give the reason why it cannot be used, if there is one."""
-    checks: list[Callable[[], str | None]] = [lambda: _identifier(row.patient_id)]
+    checks: list[Callable[[], str | None]] = [lambda: unusable(row.patient_id)]
     if outcomes:
         checks.append(lambda: _outcome(row, config))
         if config.split.by == "column" and config.split_column in row.cells:
@@ -166,7 +180,24 @@ def _examine(row: _Row, config: CohortConfig, folder: Path, *, imaging: bool, ou
     return next((reason for check in checks if (reason := check()) is not None), None)
 
 
-def _identifier(name: str) -> str | None:
+def unusable(name: str) -> str | None:
+    """Say why a patient_id cannot be used; files are named after it.
+
+    Parameters
+    ----------
+    name : str
+        The identifier.
+
+    Returns
+    -------
+    str or None
+        None for one that can be used.
+
+    Examples
+    --------
+    >>> unusable("P-017") is None
+    True
+    """
     if not name:
         return "no patient_id: the cell is empty"
     bad = _FORBIDDEN.search(name)

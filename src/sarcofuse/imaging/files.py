@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +9,11 @@ import SimpleITK as sitk
 
 from sarcofuse.errors import CaseError, ImageError, MaskError
 from sarcofuse.imaging.convert import geometry_of, quiet, to_sitk
+from sarcofuse.imaging.nifti import look
 from sarcofuse.records import Geometry, Mask, Volume
 from sarcofuse.runtime.files import atomic_file
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
-_BLOCK = 1 << 20
 
 
 def read_volume(file: Path, patient_id: str = "") -> Volume:
@@ -48,8 +45,7 @@ def read_volume(file: Path, patient_id: str = "") -> Volume:
         volume = Volume(sitk.GetArrayFromImage(image), geometry_of(image))
     bad = volume.array.size - int(np.count_nonzero(np.isfinite(volume.array)))
     if bad:
-        message = f"image holds {bad} voxels of {volume.array.size} that are NaN or infinite; expected finite intensities. Export the image again, or fill those voxels"
-        raise ImageError(patient_id, message, file)
+        raise ImageError(patient_id, _not_finite("image", bad, volume.array.size), file)
     return volume
 
 
@@ -151,11 +147,16 @@ def read_geometry(file: Path, patient_id: str = "") -> Geometry:
 
 
 def _read(file: Path, patient_id: str, error: type[CaseError], what: str, kind: int | None) -> sitk.Image:
-    reader = _inform(file, patient_id, error, what)
-    short = _cut_short(file)
-    if short:
-        message = f"{what} is cut short or damaged: {short}. Copy or export it again"
+    if not file.exists():
+        message = f"{what} file does not exist. Correct the path in the table, or copy the file there"
         raise error(patient_id, message, file)
+    found = look(file)
+    if found.damage:
+        message = f"{what} is cut short or damaged: {found.damage}. Copy or export it again"
+        raise error(patient_id, message, file)
+    reader = _inform(file, patient_id, error, what)
+    if found.odd:
+        raise error(patient_id, _not_finite(what, found.odd, found.voxels), file)
     if kind is not None:
         reader.SetOutputPixelType(kind)
     try:
@@ -218,6 +219,10 @@ def explain(problem: Exception, file: Path) -> str:
     return text.replace(str(file), file.name).rstrip(".")
 
 
+def _not_finite(what: str, bad: int, voxels: int) -> str:
+    return f"{what} holds {bad} voxels of {voxels} that are NaN or infinite; expected finite values. Export it again, or fill those voxels"
+
+
 def _labels(values: np.ndarray, patient_id: str, file: Path) -> tuple[list[int], list[int]]:
     """Give the labels besides 0 and their voxel counts; refuse values that are no labels."""
     if values.dtype.kind == "f":
@@ -239,54 +244,3 @@ def _write(image: sitk.Image, file: Path) -> None:
         raise ValueError(message)
     with atomic_file(file) as part, quiet():
         sitk.WriteImage(image, str(part), useCompression=file.name.endswith(".gz"))
-
-
-def _cut_short(file: Path) -> str | None:
-    """Say what is missing from a NIfTI file; SimpleITK fills a truncated one with zeros in silence.
-
-    The header is that of the NIfTI-1.1 and NIfTI-2 standards (nifti1.h, nifti2.h).
-    """
-    if not file.name.lower().endswith((".nii", ".nii.gz")):
-        return None
-    head, length = b"", 0
-    try:
-        for block in _blocks(file):
-            head = head or block[:544]
-            length += len(block)
-    except (zlib.error, EOFError, OSError) as problem:
-        return f"its compressed data end or break after {length} bytes ({problem})"
-    wanted = _nifti_length(head)
-    if wanted is None or length >= wanted:
-        return None
-    return f"{length} bytes of the {wanted} that its header announces"
-
-
-def _blocks(file: Path) -> Iterator[bytes]:
-    """Give a file's content, decompressed if it is gzip, a piece at a time."""
-    import gzip
-
-    with file.open("rb") as raw:
-        packed = raw.read(2) == b"\x1f\x8b"
-        raw.seek(0)
-        stream = gzip.GzipFile(fileobj=raw) if packed else raw
-        while block := stream.read(_BLOCK):
-            yield block
-
-
-def _nifti_length(head: bytes) -> int | None:
-    """Give the bytes that a NIfTI header announces, None for a header that is not NIfTI."""
-    if len(head) < 348:
-        return 348
-    for order in "<>":
-        (size,) = struct.unpack_from(order + "i", head, 0)
-        if size == 348:
-            dims, (bits,), (offset,) = struct.unpack_from(order + "8h", head, 40), struct.unpack_from(order + "h", head, 72), struct.unpack_from(order + "f", head, 108)
-        elif size == 540 and len(head) >= 540:
-            dims, (bits,), (offset,) = struct.unpack_from(order + "8q", head, 16), struct.unpack_from(order + "h", head, 14), struct.unpack_from(order + "q", head, 168)
-        else:
-            continue
-        voxels = 1
-        for count in dims[1 : 1 + max(0, min(7, dims[0]))]:
-            voxels *= max(1, int(count))
-        return int(offset) + voxels * int(bits) // 8
-    return None

@@ -122,7 +122,7 @@ def resample_mask(mask: Mask, geometry: Geometry, interpolation: Literal["linear
     if interpolation == "nearest":
         return mask_from_sitk(_resample(to_sitk(mask), geometry, sitk.sitkNearestNeighbor, edge=False))
     indicator = to_sitk(Volume(mask.array.astype(np.float32), mask.geometry))
-    inside = sitk.GetArrayViewFromImage(_resample(indicator, geometry, sitk.sitkLinear, edge=False)) > 0.5
+    inside = sitk.GetArrayFromImage(_resample(indicator, geometry, sitk.sitkLinear, edge=False)) > 0.5
     return Mask(inside.astype(np.uint8), geometry)
 
 

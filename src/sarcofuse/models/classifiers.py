@@ -82,13 +82,13 @@ def _gradientboosting(seed: int, **settings: object) -> object:
     return GradientBoostingClassifier(**{"random_state": seed, **settings})
 
 
-def _knn(seed: int, **settings: object) -> object:
+def _knn(_seed: int, **settings: Any) -> object:  # noqa: ANN401 - handed on
     from sarcofuse.models.neighbours import NeighbourShare
 
     return NeighbourShare(**settings)
 
 
-def _naivebayes(seed: int, **settings: object) -> object:
+def _naivebayes(_seed: int, **settings: object) -> object:
     from sklearn.naive_bayes import GaussianNB
 
     return GaussianNB(**settings)

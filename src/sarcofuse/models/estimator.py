@@ -52,9 +52,12 @@ class ScaledClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ndarray, shape (patients, 2)
             Probabilities.
         """
-        values = self.scaler.transform(np.asarray(X, dtype=np.float64))
-        if isinstance(self.classifier, ForestClassifier) or not len(values):
-            return np.asarray(self.classifier.predict_proba(values) if len(values) else np.empty((0, 2)), dtype=np.float64)
+        given = np.asarray(X, dtype=np.float64)
+        if not len(given):
+            return np.empty((0, 2))
+        values = self.scaler.transform(given)
+        if isinstance(self.classifier, ForestClassifier):
+            return np.asarray(self.classifier.predict_proba(values), dtype=np.float64)
         return np.vstack([self.classifier.predict_proba(values[i : i + 1]) for i in range(len(values))])
 
 

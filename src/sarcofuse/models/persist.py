@@ -33,7 +33,7 @@ def dump_estimator(estimator: object) -> bytes:
     order = _Order()
     with zipfile.ZipFile(io.BytesIO(skops.io.dumps(estimator))) as archive:
         schema = order.schema(json.loads(archive.read("schema.json")))
-        files = {order.name(name): _without_padding(archive.read(name)) for name in archive.namelist() if name != "schema.json"}
+        files = {order.name(name): _without_padding(name, archive.read(name)) for name in archive.namelist() if name != "schema.json"}
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as target:
         for name, content in [*sorted(files.items()), ("schema.json", json.dumps(schema).encode("utf8"))]:
@@ -41,16 +41,18 @@ def dump_estimator(estimator: object) -> bytes:
     return out.getvalue()
 
 
-def _without_padding(content: bytes) -> bytes:
+def _without_padding(name: str, content: bytes) -> bytes:
     """Zero the bytes between the fields of a structured array (the nodes of a tree), which hold whatever lay in memory."""
     import numpy as np
 
+    if not name.endswith(".npy"):
+        return content
     array = np.load(io.BytesIO(content), allow_pickle=False)
     if array.dtype.names is None:
         return content
     clean, out = np.zeros(array.shape, array.dtype), io.BytesIO()
-    for name in array.dtype.names:
-        clean[name] = array[name]
+    for part in array.dtype.names:
+        clean[part] = array[part]
     np.save(out, clean)
     return out.getvalue()
 
@@ -70,7 +72,7 @@ class _Order:
         if node.get("__loader__") == "JsonNode":
             # Numbers and texts may or may not be one object in memory, which means nothing.
             return {**node, "__id__": self.number(f"value {len(self.numbers)}")}
-        found = {}
+        found: dict[str, Any] = {}
         for key, value in node.items():
             if key == "__id__":
                 found[key] = self.number(str(value))

@@ -85,7 +85,7 @@ def draw_cysts(rng: np.random.Generator, image: Field, at: Points, body: Body, s
         else:
             continue
         cyst = Oval((float(x), float(y), float(rng.uniform(-35, 35))), (radius, radius * rng.uniform(0.6, 1), radius * rng.uniform(1, 2)), float(rng.uniform(0, 3)))
-        paint(image, soft(cyst.distance(at), 0.7), float(rng.uniform(2.6, 3.6)))
+        paint(image, soft(cyst.distance(at), 0.7), float(rng.uniform(3.0, 3.8)))
 
 
 def draw_effusion(rng: np.random.Generator, image: Field, at: Points, body: Body, bone: Field) -> None:
@@ -112,7 +112,7 @@ def draw_effusion(rng: np.random.Generator, image: Field, at: Points, body: Body
     along = soft(np.float32(rng.uniform(-20, 20)) - np.float32(end) * at.z, 8.0)
     thick = np.float32(rng.uniform(7, 12)) * np.clip((cosine - np.float32(np.cos(wide))) / np.float32(1 - np.cos(wide)), 0, 1) ** np.float32(0.5) * along
     near = np.maximum(1.5 - bone, bone - 1.5 - thick)
-    paint(image, soft(near, 0.8) * (thick > 1), float(rng.uniform(2.4, 3.4)))
+    paint(image, soft(near, 0.8) * (thick > 1), float(rng.uniform(2.9, 3.8)))
 
 
 def draw_organs(rng: np.random.Generator, image: Field, grid: Grid, at: Points, body: Body) -> None:
@@ -135,13 +135,13 @@ def draw_organs(rng: np.random.Generator, image: Field, grid: Grid, at: Points, 
         return
     inside = soft(body.cavity.distance(at), 1.5)
     loops = coarse_noise(rng, grid, 8.0)
-    bowel = np.float32(0.45) + np.float32(1.0) * soft(np.abs(loops) - np.float32(0.5), 0.15) + np.float32(0.9) * soft(np.float32(1.4) - loops, 0.15)
+    bowel = np.float32(0.4) + np.float32(0.6) * soft(np.abs(loops) - np.float32(0.5), 0.15) + np.float32(0.6) * soft(np.float32(1.4) - loops, 0.15)
     image += inside * (bowel - image)
     size = rng.uniform(20, 34)
     bladder = Oval((float(rng.normal(0, 4)), body.cavity.centre[1] - float(rng.uniform(2, 10)), float(rng.uniform(-25, 15))), (size * 1.15, size * 0.85, size * 1.1))
     distance = bladder.distance(at)
     paint(image, soft(distance - 3, 0.8), 0.8)
-    paint(image, soft(distance, 0.8), float(rng.uniform(2.8, 3.8)))
+    paint(image, soft(distance, 0.8), float(rng.uniform(3.2, 4.2)))
 
 
 def draw_swelling(rng: np.random.Generator, image: Field, grid: Grid, depths: tuple[Field, Field, Field], where: tuple[Field, Field]) -> None:
@@ -165,12 +165,12 @@ def draw_swelling(rng: np.random.Generator, image: Field, grid: Grid, depths: tu
     away = soft(np.float32(14) - tumour, 4.0)
     patches = coarse_noise(rng, grid, 12.0)
     if rng.random() < 0.55:
-        glow = np.clip(np.float32(rng.uniform(0.5, 1.3)) * (1 + np.float32(0.35) * patches), 0, None)
+        glow = np.clip(np.float32(rng.uniform(0.4, 1.0)) * (1 + np.float32(0.35) * patches), 0, None)
         image += muscle * away * soft(fascia + 1, 0.8) * glow
     if rng.random() < 0.65:
         net = soft(np.abs(patches - np.float32(0.5)) - np.float32(rng.uniform(0.9, 1.5)), 0.4)
         layer = soft(np.maximum(skin + 2, -fascia), 1.0)
-        image += side * layer * net * np.float32(rng.uniform(1.1, 2.2))
+        image += side * layer * net * np.float32(rng.uniform(0.9, 1.7))
 
 
 def failed_suppression(rng: np.random.Generator, at: Points, body: Body) -> Field:
@@ -193,5 +193,5 @@ def failed_suppression(rng: np.random.Generator, at: Points, body: Body) -> Fiel
     angle, slope = rng.uniform(0, 2 * np.pi), rng.normal(0, 0.5)
     a, b = body.outline.radii[:2]
     along = at.x * np.float32(np.cos(angle) / a) + at.y * np.float32(np.sin(angle) / b) + at.z * np.float32(slope / 60)
-    amount = rng.uniform(1.0, 2.4) if rng.random() < 0.66 else 0.0
+    amount = rng.uniform(0.7, 1.8) if rng.random() < 0.66 else 0.0
     return np.asarray(np.float32(amount) * soft(np.float32(rng.uniform(0.15, 0.6)) - along, 0.2), dtype=np.float32)

@@ -150,7 +150,7 @@ def _plan_patient(index: int, seed: int, split: Split, recurrence: int, stratum:
     latents = draw_latents(rng, recurrence)
     volume = volume_at(stratum)
     regions: tuple[Region, ...] = ("thigh", "leg", "pelvis")
-    chances = (0.4, 0.3, 0.3) if volume <= LEG_LARGEST_ML else (0.6, 0.0, 0.4)
+    chances = (0.4, 0.35, 0.25) if volume <= LEG_LARGEST_ML else (0.7, 0.0, 0.3)
     region = regions[int(rng.choice(3, p=chances))]
     age = int(np.clip(round(float(rng.normal(56, 15))), 18, 90))
     grade = int(rng.choice((1, 2, 3), p=(0.2, 0.35, 0.45)))

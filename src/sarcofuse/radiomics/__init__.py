@@ -1,1 +1,8 @@
-"""The radiomics stage."""
+"""Radiomic features with PyRadiomics' names and conventions: shape, first order and texture, of the image and of filtered images."""
+
+from sarcofuse.radiomics.catalogue import FEATURES, Feature
+from sarcofuse.radiomics.compute import compute_features, feature_names
+from sarcofuse.radiomics.settings import read_settings
+from sarcofuse.radiomics.stage import extract, extract_radiomics
+
+__all__ = ["FEATURES", "Feature", "compute_features", "extract", "extract_radiomics", "feature_names", "read_settings"]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
@@ -15,13 +14,12 @@ from sarcofuse.config.radiomics import FeatureClass
 from sarcofuse.errors import ImageError, MaskError
 from sarcofuse.radiomics.catalogue import names_of
 from sarcofuse.radiomics.discretise import discretise
+from sarcofuse.radiomics.families import FAMILIES, Measured
 from sarcofuse.radiomics.filters import filtered, image_names
 from sarcofuse.radiomics.prepare import Prepared, prepare
+from sarcofuse.radiomics.region import Discretised, Region
 from sarcofuse.radiomics.settings import read_settings
 from sarcofuse.runtime import single_thread
-
-if TYPE_CHECKING:
-    from sarcofuse.radiomics.region import Discretised
 
 SHAPES: tuple[FeatureClass, ...] = ("shape", "shape2D")
 
@@ -94,8 +92,6 @@ def measure(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patien
     CaseError
         If image or mask cannot be used.
     """
-    from sarcofuse.radiomics.region import Region
-
     with single_thread():
         prepared = prepare(image, mask, config, patient_id)
         found = {f"original_{family}_{name}": value for family in SHAPES if family in config.classes for name, value in _shape(prepared, family, config, patient_id).items()}
@@ -140,21 +136,11 @@ def _shape(prepared: Prepared, family: FeatureClass, config: RadiomicsConfig, pa
     return shape.compute_plane(prepared.outline.squeeze(axis), (plane[0], plane[1]))
 
 
-class _Measured(NamedTuple):
-    """What a family is computed from."""
-
-    values: NDArray[np.float64]
-    image: Discretised
-    config: RadiomicsConfig
-
-
 def _intensity(region: Region, values: NDArray[np.generic], config: RadiomicsConfig, label: str, patient_id: str) -> Iterator[tuple[str, float]]:
-    from sarcofuse.radiomics.region import Discretised
-
     own = values[region.inside].astype(np.float64)
     if not np.isfinite(own).all():
         return
-    measured = _Measured(own, Discretised(region, discretise(own, config, label, patient_id)), config)
+    measured = Measured(own, Discretised(region, discretise(own, config, label, patient_id)), config)
     for family, compute in FAMILIES.items():
         if family in config.classes:
             yield from ((f"{family}_{name}", value) for name, value in compute(measured).items())

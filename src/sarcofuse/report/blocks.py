@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from markupsafe import Markup
@@ -155,12 +155,11 @@ class Bullets:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """Blocks that open at a click; printed open where `printed`."""
+    """Blocks that open at a click; on paper they are always open."""
 
     kind: ClassVar[str] = "details"
     summary: str
-    blocks: Sequence[Block] = field(default_factory=tuple)
-    printed: bool = False
+    blocks: Sequence[Block]
 
 
 @dataclass(frozen=True, slots=True)

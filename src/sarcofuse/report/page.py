@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
+from sarcofuse.report.blocks import Table
 from sarcofuse.report.plotting import Studio
 from sarcofuse.report.run_folder import RunFolder
 from sarcofuse.report.spec import SECTIONS, Part, built
@@ -42,10 +44,13 @@ def write_report(run: Path) -> Path:
         if blocks:
             chapters.append((section, blocks))
     environment = Environment(loader=PackageLoader("sarcofuse.report", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.tests["wide"] = lambda blocks: any(isinstance(b, Table) and b.wide for b in blocks)
+    numbers = {kind: itertools.count(1) for kind in ("Figure", "Table")}
     html = environment.get_template("report.html").render(
         title=folder.run.get("title") or folder.setting("report", "title", default="Sarcofuse study"),
         version=(folder.run.get("versions") or {}).get("sarcofuse", ""),
         chapters=chapters,
+        following=lambda kind: next(numbers[kind]),
         missing=[(part.what, ", ".join(n.partition(":")[0] for n in part.needs if not folder.has(n))) for part in missing],
     )
     _forget_old_pictures(studio)

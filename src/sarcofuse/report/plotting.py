@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
@@ -62,6 +62,7 @@ class Studio:
         """
         with _drawn(size, draw) as made:
             self._keep(made, name)
+            made.set_layout_engine("none")  # the layout is found; it holds for the SVG as well
             stream = io.StringIO()
             made.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
         return Markup(_themed(stream.getvalue(), name))  # noqa: S704 - text is drawn as outlines, comments are taken out
@@ -81,9 +82,8 @@ class Studio:
         """
         with _drawn(size, draw) as made:
             self._keep(made, name)
-            stream = io.BytesIO()
-            made.savefig(stream, format="png", dpi=SCREEN_DPI, metadata={"Software": None})
-        return f"data:image/png;base64,{base64.b64encode(_fewer_colours(stream.getvalue())).decode('ascii')}"
+        small = _for_screen(self.folder / f"{name}.png", round(size[0] * SCREEN_DPI))
+        return f"data:image/png;base64,{base64.b64encode(small).decode('ascii')}"
 
     def _keep(self, made: Figure, name: str) -> None:
         with atomic_file(self.folder / f"{name}.png") as part:
@@ -106,7 +106,7 @@ def _drawn(size: tuple[float, float], draw: Draw) -> Iterator[Figure]:
         yield made
 
 
-_STYLE: dict[str, object] = {
+_STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8.5,
     "text.color": INK,
@@ -154,13 +154,14 @@ def _themed(svg: str, name: str) -> str:
     return re.sub(r"<svg [^>]*?viewBox=\"([^\"]+)\"[^>]*>", r'<svg viewBox="\1" xmlns:xlink="http://www.w3.org/1999/xlink" aria-hidden="true">', svg, count=1)
 
 
-def _fewer_colours(png: bytes) -> bytes:
-    """Write a PNG with a palette: grey images and two contours need no more."""
+def _for_screen(png: Path, width: int) -> bytes:
+    """Give a smaller PNG with a palette: a grey image and two contours need no more."""
     from PIL import Image
 
     stream = io.BytesIO()
-    with Image.open(io.BytesIO(png)) as image:
-        image.convert("RGB").quantize(96, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(stream, format="png", optimize=True)
+    with Image.open(png) as image:
+        small = image.convert("RGB").resize((width, round(width * image.height / image.width)), Image.Resampling.LANCZOS)
+    small.quantize(96, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(stream, format="png")
     return stream.getvalue()
 
 

@@ -39,8 +39,8 @@ class Numbering:
         short = sorted((p for p in self._numbers if len(p) < 4), key=lambda p: (-len(p), p))
         self._folded = {p.casefold(): n for p, n in self._numbers.items()}
         self._long = _any_of(long, "{}")
-        self._short = _any_of([p for p in short if p not in self._numeric], r"(?<!\w){}(?!\w)")
-        self._named = _any_of(short, r"(?<!\w)(?:patient|case|subject|id) {}(?!\w)")
+        self._short = _any_of([p for p in short if p not in self._numeric], r"(?<![^\W_]){}(?![^\W_])")
+        self._named = _any_of(short, r"(?<!\w)(?:patient|case|subject|id) {}(?![^\W_])")
 
     def label(self, patient_id: str) -> str:
         """Say who it is: a number, or the identifier where identifiers were asked for.
@@ -88,6 +88,7 @@ class Numbering:
         for found in (self._named, self._long, self._short):
             if found:
                 text = found.sub(self._replace, text)
+        text = text.replace("((file))", "(file)")
         return re.sub(r"\bpatient (?=patient \d)", "", text, flags=re.IGNORECASE)
 
     def _replace(self, match: re.Match[str]) -> str:

@@ -152,7 +152,7 @@ class RunFolder:
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """Content of metrics.json; empty if absent."""
-        return self._json("metrics.json", {})
+        return dict(self._json("metrics.json", {}))
 
     @cached_property
     def curves(self) -> list[dict[str, Any]]:
@@ -213,8 +213,8 @@ class RunFolder:
 
     @property
     def coverage(self) -> str:
-        """Coverage of the intervals, as ``95 %``."""
-        return f"{100 * float(self.setting('evaluation', 'confidence', default=0.95)):g} %"
+        """Coverage of the intervals, as ``95%``."""
+        return f"{100 * float(self.setting('evaluation', 'confidence', default=0.95)):g}%"
 
     def score(self, features: str, classifier: str, split: str) -> ModelScores | None:
         """Find one model's row.

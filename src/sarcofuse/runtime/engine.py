@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -169,7 +170,8 @@ class Engine:
                 tick(steps)
             return
         executor = self._start()
-        futures: dict[Future[str | None], Task] = {executor.submit(_do, function, room / t.key, t, kept): t for t in tasks}
+        with _main_left_alone():
+            futures: dict[Future[str | None], Task] = {executor.submit(_do, function, room / t.key, t, kept): t for t in tasks}
         seen = {t.key: _steps(room, t.key) if kept else 0 for t in tasks}
         tick(sum(seen.values()))
         waiting = set(futures)
@@ -281,6 +283,19 @@ def _do(function: Callable[..., None], folder: Path, task: Task, kept: bool) -> 
     (part / STEPS).unlink(missing_ok=True)
     publish_folder(part, folder)
     return None
+
+
+@contextmanager
+def _main_left_alone() -> Iterator[None]:
+    """Keep new workers from importing the user's script again: tasks are importable functions, and a script without a guard would start itself anew."""
+    main = sys.modules["__main__"]
+    hidden = {name: vars(main)[name] for name in ("__file__", "__spec__") if name in vars(main)}
+    vars(main).pop("__file__", None)
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        vars(main).update(hidden)
 
 
 @contextmanager

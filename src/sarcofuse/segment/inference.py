@@ -47,7 +47,7 @@ def probability(network: torch.nn.Module, image: NDArray[np.float32], plan: Plan
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
         for axes in passes:
             turned = np.ascontiguousarray(np.flip(image, axes)) if axes else image
-            seen = _window(network, turned, plan, device) if _too_large(image.shape, plan) else _whole(network, turned, device)
+            seen = _window(network, turned, plan, device) if _too_large(image.shape, plan) else _whole(network, turned, plan, device)
             found.append(np.ascontiguousarray(np.flip(seen, axes)) if axes else seen)
     mean = np.mean(np.stack(found), axis=0, dtype=np.float32) if len(found) > 1 else found[0]
     return found[0], mean
@@ -57,11 +57,11 @@ def _too_large(shape: tuple[int, ...], plan: Plan) -> bool:
     return int(np.prod(shape)) > 4 * int(np.prod(plan.shape))
 
 
-def _whole(network: torch.nn.Module, image: NDArray[np.float32], device: torch.device) -> NDArray[np.float32]:
+def _whole(network: torch.nn.Module, image: NDArray[np.float32], plan: Plan, device: torch.device) -> NDArray[np.float32]:
     import torch
 
     z, y, x = image.shape
-    padded = pad_to(image, [int(f) for f in network.shape_factor()])  # type: ignore[operator,union-attr]
+    padded = pad_to(image, plan.factor)
     tensor = torch.from_numpy(padded)[None, None].to(device, memory_format=torch.channels_last_3d)
     return np.ascontiguousarray(torch.sigmoid(network(tensor).float())[0, 0].cpu().numpy()[:z, :y, :x])
 

@@ -31,7 +31,9 @@ class Plan:
     spacing : tuple of float
         Working voxel size along x, y, z in mm.
     shape : tuple of int
-        Shape (z, y, x) of a training volume in working voxels; smaller images are padded, larger ones cropped.
+        Largest shape (z, y, x) of a training volume in working voxels; larger ones are cropped, and predicted window by window.
+    factor : tuple of int
+        What shapes must be multiples of along z, y, x.
     network : mapping
         Arguments of SegResNetDS.
     epochs, batch : int
@@ -50,6 +52,7 @@ class Plan:
 
     spacing: tuple[float, float, float]
     shape: tuple[int, int, int]
+    factor: tuple[int, int, int]
     network: Mapping[str, Any]
     epochs: int
     batch: int
@@ -96,7 +99,7 @@ def make_plan(stats: Mapping[str, Any], config: SegmentConfig, device: str, seed
         "dsdepth": 1,
         "resolution": list(resolution),
     }
-    return Plan(spacing, shape, network, epochs, min(2, patients), config.learning_rate, device, config.folds, seed, reasons)
+    return Plan(spacing, shape, factor, network, epochs, min(2, patients), config.learning_rate, device, config.folds, seed, reasons)
 
 
 def _spacing(stats: Mapping[str, Any], config: SegmentConfig, device: str, reasons: dict[str, str]) -> tuple[float, float, float]:
@@ -210,5 +213,5 @@ def read_plan(file: Path) -> Plan:
     if content.pop("format", None) != FORMAT:
         message = f"{file.name} is of a format this version does not know; expected {FORMAT}. Train again, or use the version that wrote it"
         raise StageError(message)
-    content["spacing"], content["shape"] = tuple(content["spacing"]), tuple(content["shape"])
+    content.update({name: tuple(content[name]) for name in ("spacing", "shape", "factor")})
     return Plan(**content)

@@ -205,8 +205,7 @@ def _epoch(state: _State, plan: Plan, fold: int, samples: Sequence[Sample]) -> f
     import torch
 
     rng = np.random.default_rng([plan.seed, fold, state.epoch])
-    order = rng.permutation(len(samples))
-    batches = [order[i : i + plan.batch] for i in range(0, len(order), plan.batch)]
+    batches = make_batches([s.image.shape for s in samples], plan, rng)
     total, step = 0.0, state.epoch * len(batches)
     state.network.train()
     for batch in batches:
@@ -225,15 +224,41 @@ def _epoch(state: _State, plan: Plan, fold: int, samples: Sequence[Sample]) -> f
         step += 1
         _follow(state, min(DECAY, step / (step + 10.0)))
         total += float(loss.detach()) * len(batch)
-    return total / len(order)
+    return total / len(samples)
+
+
+def make_batches(shapes: Sequence[tuple[int, ...]], plan: Plan, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    """Deal the cases out to batches of like size, so that little is computed on padding.
+
+    Parameters
+    ----------
+    shapes : sequence of tuple of int
+        Shape (z, y, x) of each case.
+    plan : Plan
+        With the batch size and the largest shape.
+    rng : numpy.random.Generator
+        Draws who meets whom, and the order.
+
+    Returns
+    -------
+    list of ndarray of int
+        Indices of the cases; each case comes once.
+    """
+    order = rng.permutation(len(shapes))
+    sizes = np.array([np.prod(np.minimum(shapes[i], plan.shape)) for i in order])
+    order = order[np.argsort(sizes, kind="stable")]
+    batches = [order[i : i + plan.batch] for i in range(0, len(order), plan.batch)]
+    return [batches[i] for i in rng.permutation(len(batches))]
 
 
 def _batch(samples: Sequence[Sample], plan: Plan, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     import torch
 
     pairs = []
+    largest = np.minimum(np.max([s.image.shape for s in samples], axis=0), plan.shape)
+    z, y, x = (-(-int(size) // f) * f for size, f in zip(largest, plan.factor, strict=True))
     for sample in samples:
-        image, share = place(sample.image.astype(np.float32), sample.label.astype(np.float32) / np.float32(255.0), plan.shape, rng)
+        image, share = place(sample.image.astype(np.float32), sample.label.astype(np.float32) / np.float32(255.0), (z, y, x), rng)
         pairs.append(augment(torch.from_numpy(image), torch.from_numpy(share), rng))
     image_batch, share_batch = (torch.stack([pair[k] for pair in pairs])[:, None].to(plan.device, memory_format=torch.channels_last_3d) for k in (0, 1))
     return image_batch, share_batch

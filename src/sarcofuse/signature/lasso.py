@@ -143,7 +143,7 @@ class LassoSignature(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             Linear predictor (log-odds). A patient's value has the same bits alone and among others.
         """
         check_is_fitted(self)
-        values = validate_data(self, X, reset=False, dtype=np.float64, ensure_all_finite="allow-nan")
+        values = validate_data(self, X, reset=False, dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=0)
         total = np.full(len(values), self.intercept_)
         for j in self.selected_:
             total = total + self._standardised(values, int(j)) * self.coef_[j]
@@ -163,7 +163,7 @@ class LassoSignature(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             Columns in the order of `columns`.
         """
         check_is_fitted(self)
-        values = validate_data(self, X, reset=False, dtype=np.float64, ensure_all_finite="allow-nan")
+        values = validate_data(self, X, reset=False, dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=0)
         return np.column_stack([np.empty((len(values), 0)), *[self._standardised(values, int(j)) for j in self.columns]])
 
     @property

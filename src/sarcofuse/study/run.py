@@ -227,7 +227,7 @@ def _models(state: _Study) -> None:
         state.folder.warnings += [w for w in model.warnings if w not in state.folder.warnings]
         risks = {**model.out_of_fold, **models.risks(model, state.tables, [p.patient_id for p in complete if p.split != "train"])}
         state.predictions += [Prediction(p.patient_id, p.split, model.features, model.classifier, model is lead, risks[p.patient_id], risks[p.patient_id] >= model.threshold) for p in complete]
-    write_json([_describe(m) for m in state.models], state.folder.path / "models.json")
+    write_json([m.record() for m in state.models], state.folder.path / "models.json")
     weights = None if config.deep.weights is None else state.home / config.deep.weights
     write_bundle(state.folder.path / "bundle", config, state.models, tables, segmenter=state.segmenter, weights=weights)
     state.folder.write_predictions(state.predictions)
@@ -251,19 +251,6 @@ def make_signature(config: SignatureConfig, seed: int) -> object:
     from sarcofuse.signature import LassoSignature
 
     return LassoSignature(folds=config.folds, penalties=config.penalties, ratio=config.ratio, rule=config.rule, correlation=config.correlation, seed=seed)
-
-
-def _describe(model: FittedModel) -> dict[str, object]:
-    return {
-        "features": model.features,
-        "classifier": model.classifier,
-        "threshold": model.threshold,
-        "parameters": model.parameters,
-        "signatures": model.signatures,
-        "train_patients": model.train_patients,
-        "train_events": model.train_events,
-        "warnings": model.warnings,
-    }
 
 
 def _evaluate(state: _Study) -> None:

@@ -74,7 +74,7 @@ def _box(axes: Axes, centre: tuple[float, float], lines: list[str], *, width: fl
 def _table(run: RunFolder, numbers: dict[str, tuple[int, int | None, dict[str, int]]]) -> Table:
     rows = []
     for split, (n, events, sites) in numbers.items():
-        share = ABSENT if events is None or not n else f"{100 * events / n:.0f} %"
+        share = ABSENT if events is None or not n else f"{100 * events / n:.0f}%"
         named = ", ".join(f"{run.numbering.scrub(str(site))} ({m})" for site, m in sorted(sites.items()) if site)
         rows.append([SPLIT_NAMES[split], named or ABSENT, f"{n:,}", ABSENT if events is None else f"{events:,}", share])
     caption = f"Patients of each split, those with {run.outcome}, and where they come from."
@@ -119,7 +119,9 @@ def set_aside(run: RunFolder, studio: Studio) -> list[Block]:
         return [Paragraph("Nobody was set aside.")]
     rows = [[run.numbering.label(str(e.get("patient_id", ""))), str(e.get("stage", "")), run.numbering.scrub(str(e.get("reason", "")), reason=True)] for e in entries]
     rows.sort(key=_in_order)
-    names = "Identifiers are printed because report.identifiers asks for them." if run.numbering.identifiers else "Patients are numbered in order of their identifiers, in all tables and figures alike."
+    names = "Patients are numbered in order of their identifiers, in all tables and figures alike."
+    if run.numbering.identifiers:
+        names = "Identifiers are printed because report.identifiers asks for them."
     return [Table(f"Whom or what each stage could not use, in its own words. {names}", ("Patient", "Stage", "Reason"), rows, labels=3)]
 
 

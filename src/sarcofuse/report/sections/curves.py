@@ -110,7 +110,7 @@ def calibration(run: RunFolder, studio: Studio) -> list[Block]:
             axes.set_title(SPLIT_NAMES[split])
 
     caption = (
-        f"Calibration of the primary model ({model_name(*run.primary)}): among patients given a risk of 30 %, 30 % should have the event (dotted line). "
+        f"Calibration of the primary model ({model_name(*run.primary)}): among patients given a risk of 30%, 30% should have the event (dotted line). "
         "Points: groups of patients by predicted risk, with intervals of the observed share. Curve: smoothed over all patients. Below the line, risks are overestimated."
     )
     return [Picture(studio.vector("calibration", (3.35 * len(splits), 3.45), draw), "Calibration plots by split", caption, 400 * len(splits))]
@@ -160,7 +160,10 @@ def decision(run: RunFolder, studio: Studio) -> list[Block]:
             axes.grid(visible=True)
         made.axes[-1].legend(loc="upper right")
 
-    caption = "Decision curves: the net benefit of treating those whose risk passes the threshold, against treating everybody and nobody. A model helps where its curve lies above both. Shaded: the interval of the primary model."
+    caption = (
+        "Decision curves: the net benefit of treating those whose risk passes the threshold, against treating everybody and nobody. "
+        "A model helps where its curve lies above both. Shaded: the interval of the primary model."
+    )
     return [Picture(studio.vector("decision", (3.35 * len(splits), 3.2), draw), "Decision curves by split", caption, 400 * len(splits))]
 
 

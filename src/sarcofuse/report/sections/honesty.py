@@ -59,7 +59,8 @@ def _masks(run: RunFolder) -> str:
         return "All masks were given with the images; no segmentation model took part."
     kinds = Counter((str(q.get("split")), str(q.get("source"))) for q in run.quality)
     parts = [f"{SPLIT_NAMES[s].lower()} {n} {source}" for s in SPLITS for (split, source), n in sorted(kinds.items()) if split == s]
-    return f"By the segmentation model ({', '.join(parts) or 'counts not on record'}). A training patient's mask comes from networks that never saw that patient (out-of-fold); test patients get the ensemble's."
+    counts = ", ".join(parts) or "counts not on record"
+    return f"By the segmentation model ({counts}). A training patient's mask comes from networks that never saw that patient (out-of-fold); test patients get the ensemble's."
 
 
 def _threshold(run: RunFolder) -> str:
@@ -85,6 +86,7 @@ def fitted(run: RunFolder, studio: Studio) -> list[Block]:
     """
     del studio
     outer, inner = run.setting("models", "folds", default=ABSENT), run.setting("models", "signature", "folds", default=ABSENT)
+    applied = "out-of-fold for training patients; fitted once on all of them for the others"
     rows: list[list[str]] = []
     if not run.setting("features", default={}):
         rows.append(["Bias field, intensity normalisation", "each image by itself", "every image alike"])
@@ -95,8 +97,8 @@ def fitted(run: RunFolder, studio: Studio) -> list[Block]:
         whom = "training patients' images and masks (segmentation)" if "segresnet" in str(network) else "other images, before this study (frozen)"
         rows.append([f"Deep network ({network})", whom, "every patient alike"])
     rows += [
-        ["Imputation, scaling, pruning of correlated features, LASSO", f"training patients, penalty by {inner} inner folds", "out-of-fold for training patients, once fitted on all of them for the others"],
-        ["Classifiers and their tuning", f"training patients, {outer} outer folds", "out-of-fold for training patients, once fitted on all of them for the others"],
+        ["Imputation, scaling, pruning of correlated features, LASSO", f"training patients, penalty by {inner} inner folds", applied],
+        ["Classifiers and their tuning", f"training patients, {outer} outer folds", applied],
         ["Threshold", "out-of-fold risks of training patients", "every split"],
         ["Intervals, tests, curves", "nothing", "each split by itself"],
     ]
@@ -122,7 +124,8 @@ def settings(run: RunFolder, studio: Studio) -> list[Block]:
     config = run.run.get("config") or {}
     if not config:
         return []
-    rows, bands = [], []
+    rows: list[list[str]] = []
+    bands: list[int] = []
     top = {k: v for k, v in config.items() if not isinstance(v, Mapping)}
     for name, section in [("", top), *((k, config[k]) for k in SECTIONS if isinstance(config.get(k), Mapping))]:
         if rows and section:

@@ -54,11 +54,12 @@ def model_table(run: RunFolder, studio: Studio) -> list[Block]:
             row += [Cell(figure(None if scores is None else scores.scores.get(key, Score()).value)) for key, _ in STUDY_FIGURES]
         rows.append(row)
     groups = [("", 2)] + [(_group(run, s), 1 + len(STUDY_FIGURES)) for s in splits]
-    columns = ["Features", "Classifier"] + [head for _ in splits for head in (Cell("AUC", f"{run.coverage} CI"), *(short for _, short in STUDY_FIGURES))]
+    columns: list[Cell | str] = ["Features", "Classifier"]
+    columns += [Cell("AUC", f"{run.coverage} CI"), *(short for _, short in STUDY_FIGURES)] * len(splits)
     where = SPLIT_NAMES[last].lower()
     caption = (
-        "All models, laid out as in the published study. Sensitivity, specificity, accuracy, PPV and NPV are at each model's own threshold, fixed on training patients. Training figures are out-of-fold. "
-        f"Shaded: the largest AUC on {where} patients, marked for reading only; the primary model was named in the settings before any test outcome was read."
+        "All models, laid out as in the published study. Sensitivity, specificity, accuracy, PPV and NPV are at each model's own threshold, fixed on training patients. "
+        f"Training figures are out-of-fold. Shaded: the largest AUC on {where} patients, marked for reading only; the primary model was named in the settings before any test outcome was read."
     )
     return [Table(caption, columns, rows, groups, labels=2, bands=bands, wide=True)]
 
@@ -125,7 +126,8 @@ def forest(run: RunFolder, studio: Studio) -> list[Block]:
         for label, model in zip(_label_models(made.axes[0], models), models, strict=True):
             label.set_fontweight("bold" if model == run.primary else "normal")
 
-    caption = f"AUC of every model with its {run.coverage} interval; the primary model in bold. The dotted line is chance." + (" Upright strokes: the Bayes AUC, the most that any model could reach from the same sources." if known else "")
+    caption = f"AUC of every model with its {run.coverage} interval; the primary model in bold. The dotted line is chance."
+    caption += " Upright strokes: the Bayes AUC, the most that any model could reach from the same sources." if known else ""
     return [Picture(studio.vector("auc", (9.6, 0.9 + 0.25 * len(models)), draw), "AUC of every model with interval, by split", caption)]
 
 
@@ -164,7 +166,7 @@ def all_figures(run: RunFolder, studio: Studio) -> list[Block]:
     for split in run.splits:
         rows = [_every_figure(row, keys, lead=model == run.primary) for model in run.models if (row := run.score(*model, split)) is not None]
         blocks.append(Table(f"{_group(run, split)}.", ["Model", *(NAMES.get(k, k.replace("_", " ").capitalize()) for k in keys)], rows, wide=True))
-    return [Details(f"Every figure with its {run.coverage} interval", blocks, printed=True)]
+    return [Details(f"Every figure with its {run.coverage} interval", blocks)]
 
 
 def _every_figure(row: ModelScores, keys: Sequence[str], *, lead: bool) -> list[Cell | str]:
@@ -268,10 +270,10 @@ def bayes(run: RunFolder, studio: Studio) -> list[Block]:
             bands.append(len(rows))
         before = features
         name = Cell(model_name(features, classifier), "", "lead" if (features, classifier) == run.primary else "")
-        rows.append([name, figure(auc.value), interval(auc) or ABSENT, figure(most), ABSENT if share is None else f"{figure(100 * share, 0)} %"])
+        rows.append([name, figure(auc.value), interval(auc) or ABSENT, figure(most), ABSENT if share is None else f"{figure(100 * share, 0)}%"])
     text = (
         "In a synthetic cohort the true risk of every patient is known, and with it the Bayes AUC: the AUC of a perfect reader of the sources that a model may use. "
-        "A model that recovers 100 % has found all there is to find; a negative share means worse than chance. With few patients a model may pass 100 % by luck."
+        "A model that recovers 100% has found all there is to find; a negative share means worse than chance. With few patients a model may pass 100% by luck."
     )
     caption = f"{SPLIT_NAMES[split]} patients. Recovered: (AUC − 0.5) / (Bayes AUC − 0.5)."
     return [Paragraph(text), Table(caption, ("Model", "AUC", f"{run.coverage} CI", "Bayes AUC of its sources", "Recovered"), rows, bands=bands)]
@@ -311,9 +313,13 @@ def comparisons(run: RunFolder, studio: Studio) -> list[Block]:
     says = "No difference between feature sets is significant after correction: the order of the models above may be chance."
     if small:
         says = f"{count(small, 'difference')} of {len(entries)} {'stays' if small == 1 else 'stay'} below 0.05 after Holm's correction (bold)."
-    caption = f"Differences of AUC between feature sets with the same classifier, on the same patients (DeLong's test for paired curves), with {run.coverage} intervals. Holm: p corrected for the number of comparisons."
+    caption = (
+        "Differences of AUC between feature sets with the same classifier, on the same patients (DeLong's test for paired curves), "
+        f"with {run.coverage} intervals. Holm: p corrected for the number of comparisons."
+    )
     groups = [("", 2)] + [(SPLIT_NAMES[s], 3) for s in splits]
-    columns = ["Classifier", "Difference of", *(head for _ in splits for head in (Cell("Difference", f"{run.coverage} CI"), "p", "p, Holm"))]
+    columns: list[Cell | str] = ["Classifier", "Difference of"]
+    columns += [Cell("Difference", f"{run.coverage} CI"), "p", "p, Holm"] * len(splits)
     return [Paragraph(says), Table(caption, columns, rows, groups, labels=2, bands=bands, wide=True)]
 
 

@@ -198,7 +198,7 @@ def dice_table(run: RunFolder, studio: Studio) -> list[Block]:
         surface, error = (_median(run, split, key) for key in ("surface_mm", "volume_error"))
         how = sorted({str(q.get("source")) for q in run.quality if q.get("split") == split})
         dice = (figure(number(entry.get(k))) for k in ("dice_mean", "dice_median"))
-        rows.append([SPLIT_NAMES[split], ", ".join(how) or ABSENT, str(entry.get("patients", ABSENT)), *dice, figure(surface, 1), ABSENT if error is None else f"{figure(100 * error, 0)} %"])
+        rows.append([SPLIT_NAMES[split], ", ".join(how) or ABSENT, str(entry.get("patients", ABSENT)), *dice, figure(surface, 1), ABSENT if error is None else f"{figure(100 * error, 0)}%"])
     caption = (
         "Automatic masks against the given ones. Out-of-fold masks come from networks that never saw the patient; the ensemble's come from all networks. "
         "Surface: 95th percentile of the distance between the two surfaces. Volume: (automatic − given) / given. The published study reports a Dice of 0.728 after refinement, on another cohort."
@@ -268,7 +268,8 @@ def _draw_agreement(axes: Axes, graded: Sequence[Mapping[str, Any]]) -> None:
     for split in SPLITS:
         points = [(float(q["agreement"]), float(q["dice"])) for q in graded if q.get("split") == split and number(q.get("agreement")) is not None]
         if points:
-            axes.scatter([a for a, _ in points], [d for _, d in points], s=15, color=SPLIT_COLOURS[split], alpha=0.8, linewidths=0, marker="^" if split == "internal" else "o", label=SPLIT_NAMES[split])
+            shape = "^" if split == "internal" else "o"
+            axes.scatter([a for a, _ in points], [d for _, d in points], s=15, color=SPLIT_COLOURS[split], alpha=0.8, linewidths=0, marker=shape, label=SPLIT_NAMES[split])
     axes.plot([0, 1], [0, 1], color=MUTED, lw=0.8, ls=":")
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="Agreement of the networks", ylabel="Dice", title="Agreement against Dice", aspect="equal")
     axes.grid(visible=True)

@@ -1,0 +1,96 @@
+"""A second look at NIfTI files: SimpleITK fills a truncated one with zeros, and turns NaN and infinities into zeros, without a word.
+
+Headers are those of the NIfTI-1.1 and NIfTI-2 standards (nifti1.h, nifti2.h).
+"""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+_FLOATS = {16: "f4", 64: "f8"}
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a NIfTI file really holds.
+
+    Attributes
+    ----------
+    damage : str or None
+        What is missing or broken.
+    voxels : int
+        Values that the header announces.
+    odd : int
+        Those of them that are NaN or infinite.
+    """
+
+    damage: str | None = None
+    voxels: int = 0
+    odd: int = 0
+
+
+def look(file: Path) -> Look:
+    """Read a NIfTI file through, and count what SimpleITK would hide.
+
+    Parameters
+    ----------
+    file : Path
+        Any image; one that is not named as NIfTI is passed over.
+
+    Returns
+    -------
+    Look
+        What was found.
+    """
+    if not file.name.lower().endswith((".nii", ".nii.gz")):
+        return Look()
+    content = bytearray()
+    try:
+        with file.open("rb") as raw:
+            packed = raw.read(2) == b"\x1f\x8b"
+            raw.seek(0)
+            stream = gzip.GzipFile(fileobj=raw) if packed else raw
+            while block := stream.read(1 << 20):
+                content += block
+    except (zlib.error, EOFError, OSError) as problem:
+        return Look(f"its compressed data end or break after {len(content)} bytes ({problem})")
+    header = _header(bytes(content[:540]))
+    if header is None:
+        return Look()
+    order, version, kind, bits, offset, voxels = header
+    if version == 2:
+        return Look("it is NIfTI-2, which is not read; save it as NIfTI-1")
+    wanted = offset + voxels * bits // 8
+    if len(content) < wanted:
+        return Look(f"{len(content)} bytes of the {wanted} that its header announces", voxels)
+    if kind not in _FLOATS:
+        return Look(None, voxels)
+    values = np.frombuffer(content, dtype=order + _FLOATS[kind], count=voxels, offset=offset)
+    return Look(None, voxels, voxels - int(np.count_nonzero(np.isfinite(values))))
+
+
+def _header(head: bytes) -> tuple[str, int, int, int, int, int] | None:
+    """Give byte order, version, data type, bits a voxel, offset of the data and number of voxels; None for a header that is not NIfTI."""
+    for order in "<>":
+        if len(head) < 348:
+            return None
+        (size,) = struct.unpack_from(order + "i", head, 0)
+        if size == 348:
+            dims, (kind, bits), (offset,) = struct.unpack_from(order + "8h", head, 40), struct.unpack_from(order + "2h", head, 70), struct.unpack_from(order + "f", head, 108)
+            version = 1
+        elif size == 540 and len(head) >= 540:
+            dims, (kind, bits), (offset,) = struct.unpack_from(order + "8q", head, 16), struct.unpack_from(order + "2h", head, 12), struct.unpack_from(order + "q", head, 168)
+            version = 2
+        else:
+            continue
+        voxels = 1
+        for count in dims[1 : 1 + max(0, min(7, dims[0]))]:
+            voxels *= max(1, int(count))
+        return order, version, int(kind), int(bits), int(offset), voxels
+    return None

@@ -1,0 +1,138 @@
+"""The radiomics stage: features of all cases, in parallel, and of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sarcofuse.config import RadiomicsConfig
+from sarcofuse.errors import CaseError, MaskError
+from sarcofuse.radiomics.compute import compute_features, feature_names, measure
+from sarcofuse.radiomics.settings import read_settings
+from sarcofuse.records import Case, FeatureTable, Mask, SetAside, Volume
+from sarcofuse.runtime import Engine, Entry, Task, digest, read_json, write_json
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+STAGE = "radiomics"
+VERSION = "radiomics 1"  # raise it when any value changes
+RESULT = "features.json"
+
+
+def extract(cases: Sequence[Case], config: RadiomicsConfig, engine: Engine) -> tuple[FeatureTable, list[SetAside]]:
+    """Compute the radiomic features of every case within its mask.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+        Prepared images and masks.
+    config : RadiomicsConfig
+        The settings; `label` is not used, as prepared masks hold 1.
+    engine : Engine
+        Runs the work, one task a case.
+
+    Returns
+    -------
+    table : FeatureTable
+        Block ``radiomic``: a row a case that could be measured, in the order given; NaN where a feature is not defined.
+    set_aside : list of SetAside
+        Cases that could not, with reasons.
+    """
+    config = config.model_copy(update={"label": 1})
+    names = feature_names(config)
+    bare = [SetAside(c.patient_id, STAGE, "has no mask; expected one, drawn or by the segmentation model") for c in cases if c.mask is None]
+    tasks = [Task(c.patient_id, digest(VERSION, config, c.image_digest, c.mask_digest), (c.image, c.mask, config, c.patient_id)) for c in cases if c.mask is not None]
+    if any(not (engine.cache / STAGE / t.key).is_dir() for t in tasks):
+        compile_kernels()
+    done, failed = engine.run(STAGE, _measure_case, tasks)
+    table = FeatureTable("radiomic", tuple(e.patient_id for e in done), names, np.array([_values(e, names) for e in done], dtype=np.float64).reshape(len(done), len(names)))
+    return table, bare + failed
+
+
+def extract_radiomics(
+    image: Volume | Path | str, mask: Mask | Path | str, settings: RadiomicsConfig | Mapping[str, object] | Path | str | None = None, *, name: str | None = None
+) -> FeatureTable:
+    """Compute the radiomic features of one case.
+
+    Parameters
+    ----------
+    image : Volume or path
+        The image, or its file (NIfTI, NRRD, MetaImage) or DICOM folder.
+    mask : Mask or path
+        The region, or its file; `label` (1) inside.
+    settings : RadiomicsConfig, mapping, path or None
+        Settings, their fields, or a parameter file of PyRadiomics; None for the defaults.
+    name : str, optional
+        Label of the row; by default the image file's name without its ending.
+
+    Returns
+    -------
+    FeatureTable
+        Block ``radiomic``, one row.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is unknown or out of range.
+    CaseError
+        If image or mask cannot be used; `ImageError`, `MaskError` or `GeometryError` says how.
+    """
+    config = read_settings(settings)
+    label = name or ("image" if isinstance(image, Volume) else Path(image).name.split(".")[0])
+    found = measure(_picture(image, label), _labels(mask, label), config, label)
+    return FeatureTable("radiomic", (label,), tuple(found), np.array([list(found.values())], dtype=np.float64))
+
+
+def compile_kernels() -> None:
+    """Compile all kernels, or load them from the cache, so that worker processes find them there."""
+    settings = {"original": True, "log_sigma": (), "wavelet": None, "binWidth": 1}
+    image = np.arange(64, dtype=np.float64).reshape(4, 4, 4) % 5
+    compute_features(image, np.ones_like(image, dtype=np.uint8), (1.0, 1.0, 1.0), settings)
+
+
+def _measure_case(folder: Path, image: Path, mask: Path, config: RadiomicsConfig, patient_id: str) -> None:
+    """Engine task: measure one case and write its features."""
+    try:
+        found = measure(_picture(image, patient_id), _labels(mask, patient_id), config, patient_id)
+    except CaseError as error:
+        error.file = error.file or (mask if isinstance(error, MaskError) else image)
+        raise
+    write_json(found, folder / RESULT)
+
+
+def _values(entry: Entry, names: tuple[str, ...]) -> list[float]:
+    found = read_json(entry.folder / RESULT)
+    return [float("nan") if found[name] is None else found[name] for name in names]
+
+
+def _picture(image: Volume | Path | str, label: str) -> sitk.Image:
+    """Give an image in the type its file has: PyRadiomics computes wavelets of integers in double precision, of float32 in single."""
+    import SimpleITK as sitk
+
+    from sarcofuse.imaging import read_volume, to_sitk
+
+    if isinstance(image, Volume):
+        return to_sitk(image)
+    volume = read_volume(Path(image), label)
+    if Path(image).is_dir():
+        return sitk.Cast(to_sitk(volume), sitk.sitkFloat64)
+    picture = sitk.ReadImage(str(image))
+    return to_sitk(volume) if picture.GetPixelID() == sitk.sitkFloat32 else picture
+
+
+def _labels(mask: Mask | Path | str, label: str) -> sitk.Image:
+    import SimpleITK as sitk
+
+    from sarcofuse.imaging import to_sitk
+
+    if isinstance(mask, Mask):
+        return to_sitk(mask)
+    try:
+        return sitk.ReadImage(str(mask))
+    except RuntimeError as error:
+        message = "mask cannot be read" if Path(mask).exists() else "mask file does not exist"
+        raise MaskError(label, f"{message}; expected a NIfTI, NRRD or MetaImage file of whole numbers", mask) from error

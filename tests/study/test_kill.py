@@ -1,0 +1,50 @@
+"""A run that is killed in every stage ends with the bytes of one that was not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sarcofuse.study import RunResult
+
+pytestmark = pytest.mark.slow
+
+SAME = ("predictions.csv", "metrics.json", "curves.json", "models.json", "quality.json", "cases.json", "report.html", "features/radiomic.parquet", "features/deep.parquet", "openings.json")
+
+
+def busy_stages(cache: Path) -> set[str]:
+    """Stages that have begun to write."""
+    return {p.name for p in cache.iterdir() if p.is_dir() and any(p.iterdir())} if cache.is_dir() else set()
+
+
+def test_killed_in_every_stage_and_run_again(finished: RunResult, home: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "sarcofuse", "run", str(home / "study.yaml"), "--out", str(out), "--workers", "2"]
+    killed: set[str] = set()
+    for _ in range(20):
+        with (tmp_path / "log").open("w") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log)
+            while process.poll() is None:
+                fresh = busy_stages(out / "cache") - killed
+                if fresh:
+                    time.sleep(0.3)
+                    process.kill()
+                    killed |= fresh
+                    break
+                time.sleep(0.02)
+            process.wait()
+        if process.returncode == 0:
+            break
+        assert process.returncode == -9, (tmp_path / "log").read_text()
+    assert process.returncode == 0
+    assert len(killed) >= 5
+    for name in SAME:
+        assert (out / name).read_bytes() == (finished.folder / name).read_bytes(), name
+    for file in sorted((finished.folder / "bundle").rglob("*")):
+        if file.is_file():
+            assert (out / file.relative_to(finished.folder)).read_bytes() == file.read_bytes(), file.name
+    assert not list((out / "cache").rglob("*.part"))

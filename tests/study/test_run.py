@@ -1,0 +1,135 @@
+"""The whole pipeline on a small synthetic study."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from sarcofuse.bundle import load_bundle
+from sarcofuse.cli import main
+from sarcofuse.errors import BundleError, ConfigError
+from sarcofuse.records import Patient
+from sarcofuse.study import RunResult, run
+from tests.study.conftest import PATIENTS, small_study
+
+pytestmark = pytest.mark.slow
+
+
+def predictions(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "predictions.csv", dtype={"patient_id": str}, float_precision="round_trip")
+
+
+def test_everything_that_a_run_promises_is_there(finished: RunResult) -> None:
+    folder = finished.folder
+    for name in ("run.json", "cohort.parquet", "predictions.csv", "metrics.json", "curves.json", "models.json", "cases.json", "quality.json", "report.html", "bundle/bundle.json", "features/radiomic.parquet", "features/deep.parquet"):
+        assert (folder / name).is_file(), name
+    assert finished.finished == "report"
+    table = predictions(folder)
+    used = table["patient_id"].nunique()
+    assert used + len(finished.set_aside) == PATIENTS
+    assert len(table) == 9 * used
+    assert table.groupby(["features", "classifier"]).ngroups == 9
+    assert table.loc[table["primary"] == 1, ["features", "classifier"]].drop_duplicates().to_numpy().tolist() == [["dlr", "extratrees"]]
+    assert table["risk"].between(0, 1).all()
+    assert len(list((folder / "masks").glob("*.nii.gz"))) >= used
+
+
+def test_metrics_have_the_promised_form(finished: RunResult) -> None:
+    metrics = json.loads((finished.folder / "metrics.json").read_text())
+    assert metrics["format"] == 1
+    frame = pd.DataFrame(metrics["models"])
+    assert set(frame["split"]) == {"train", "internal", "external"}
+    assert len(frame) == 27
+    for figure in ("auc", "sensitivity", "specificity", "accuracy", "ppv", "npv"):
+        assert all(set(value) >= {"value", "low", "high"} for value in frame[figure])
+    assert {row["split"] for row in metrics["segmentation"]} == {"train", "internal", "external"}
+    assert {row["features"] for row in metrics["bayes"]} == {"radiomic", "deep", "dlr"}
+
+
+def test_seal_is_opened_once_and_counted(finished: RunResult) -> None:
+    record = json.loads((finished.folder / "run.json").read_text())
+    assert record["openings"] == ["evaluation"]
+    again = run(finished.folder.parent / "study.yaml", finished.folder, workers=2)
+    assert json.loads((again.folder / "run.json").read_text())["openings"] == ["evaluation"]
+
+
+def test_training_masks_are_out_of_fold_and_the_others_by_the_ensemble(finished: RunResult) -> None:
+    quality = pd.DataFrame(json.loads((finished.folder / "quality.json").read_text()))
+    assert set(quality.loc[quality["split"] == "train", "source"]) == {"out-of-fold"}
+    assert set(quality.loc[quality["split"] != "train", "source"]) == {"ensemble"}
+
+
+def test_bundle_gives_the_runs_own_risk_to_the_last_bit(finished: RunResult, home: Path, tmp_path: Path) -> None:
+    table = predictions(finished.folder)
+    external = table[table["split"] == "external"]
+    who = external["patient_id"].iloc[0]
+    bundle = load_bundle(finished.folder / "bundle")
+    risks, aside = bundle.predict([Patient("somebody", "external", home / "cohort" / "images" / f"{who}.nii.gz")], all_models=True, masks=tmp_path)
+    assert aside == []
+    wanted = external[external["patient_id"] == who].set_index(external["features"] + "-" + external["classifier"])["risk"].to_dict()
+    assert {r.model: r.risk for r in risks} == wanted
+    assert (tmp_path / "somebody.nii.gz").exists()
+
+
+def test_predict_command_equals_the_run(finished: RunResult, home: Path, tmp_path: Path) -> None:
+    table = predictions(finished.folder)
+    row = table[(table["split"] == "external") & (table["primary"] == 1)].iloc[-1]
+    with pytest.raises(SystemExit, match="0"):
+        main(["predict", str(finished.folder / "bundle"), str(home / "cohort" / "images" / f"{row['patient_id']}.nii.gz"), "--out", str(tmp_path / "risk.json")])
+    (risk,) = json.loads((tmp_path / "risk.json").read_text())
+    assert risk["risk"] == row["risk"]
+    assert risk["positive"] == bool(row["positive"])
+    assert risk["patient_id"] == row["patient_id"]
+    assert set(risk) == {"patient_id", "risk", "positive", "threshold", "model", "warnings"}
+
+
+def test_bundle_holds_no_patient_and_refuses_a_changed_byte(finished: RunResult, tmp_path: Path) -> None:
+    import shutil
+
+    names = set(predictions(finished.folder)["patient_id"])
+    copy = shutil.copytree(finished.folder / "bundle", tmp_path / "bundle")
+    for file in copy.rglob("*"):
+        if file.is_file():
+            content = file.read_bytes()
+            assert not [n for n in names if n.encode() in content], file.name
+    victim = next((copy / "segmenter").glob("*.safetensors"))
+    victim.write_bytes(victim.read_bytes()[:-1] + b"\x00")
+    with pytest.raises(BundleError, match="was altered"):
+        load_bundle(copy)
+
+
+def test_report_names_no_patient(finished: RunResult) -> None:
+    text = (finished.folder / "report.html").read_text()
+    assert not [p for p in predictions(finished.folder)["patient_id"].unique() if f">{p}<" in text]
+    assert "Bayes" in text
+
+
+def test_a_moved_run_folder_is_reused(finished: RunResult, home: Path, tmp_path: Path) -> None:
+    import shutil
+
+    moved = shutil.copytree(finished.folder, tmp_path / "moved")
+    before = {p.name for stage in (moved / "cache").iterdir() if stage.is_dir() for p in stage.iterdir()}
+    again = run(home / "study.yaml", moved, workers=2)
+    after = {p.name for stage in (moved / "cache").iterdir() if stage.is_dir() for p in stage.iterdir()}
+    assert after == before
+    assert (again.folder / "predictions.csv").read_bytes() == (finished.folder / "predictions.csv").read_bytes()
+
+
+def test_tables_alone_give_the_modelling_half(finished: RunResult, home: Path, tmp_path: Path) -> None:
+    features = {name: str((finished.folder / "features" / f"{name}.parquet").resolve()) for name in ("radiomic", "deep")}
+    study = small_study(features=features, cohort={"file": str((home / "cohort" / "cohort.csv").resolve())}, evaluation={"truth": None})
+    result = run(study, tmp_path / "tables", scheduler="serial")
+    mine, whole = predictions(result.folder), predictions(finished.folder)
+    assert mine["risk"].tolist() == whole["risk"].tolist()
+    bundle = load_bundle(result.folder / "bundle")
+    with pytest.raises(BundleError, match="was made from feature tables"):
+        bundle.predict([Patient("x", "external", home)])
+
+
+def test_until_stops_where_asked_and_knows_its_stages(home: Path, tmp_path: Path) -> None:
+    assert run(home / "study.yaml", tmp_path / "r", until="cohort").finished == "cohort"
+    with pytest.raises(ConfigError, match="there is no stage 'lunch'; expected one of cohort"):
+        run(home / "study.yaml", tmp_path / "r", until="lunch")
