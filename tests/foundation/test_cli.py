@@ -30,7 +30,8 @@ def test_help_is_quick() -> None:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    code = "import sys; from sarcofuse.cli.app import make_app; make_app(); print(sorted({m.split('.')[0] for m in sys.modules} & {'numpy', 'torch', 'monai', 'pandas', 'matplotlib', 'numba', 'sklearn', 'SimpleITK', 'dask'}))"
+    heavy = {"numpy", "torch", "monai", "pandas", "matplotlib", "numba", "sklearn", "SimpleITK", "dask"}
+    code = f"import sys; from sarcofuse.cli.app import make_app; make_app(); print(sorted({{m.split('.')[0] for m in sys.modules}} & {heavy!r}))"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip() == "[]"
 
 

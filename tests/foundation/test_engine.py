@@ -17,7 +17,7 @@ from sarcofuse.runtime import Engine, Task, digest, report_step
 
 def square(folder: Path, value: int) -> None:
     if value < 0:
-        raise MaskError("P-%d" % -value, "tumour mask is empty: 0 voxels; expected at least 1", "secret/mask.nii.gz")
+        raise MaskError(f"P-{-value}", "tumour mask is empty: 0 voxels; expected at least 1", "secret/mask.nii.gz")
     if value == 13:
         raise ZeroDivisionError("thirteen")
     (folder / "value").write_text(str(value * value))
@@ -64,7 +64,7 @@ def test_finished_work_is_reused_and_nothing_half_done_is_left(tmp_path: Path) -
 
 
 def test_a_dead_worker_is_told_plainly(tmp_path: Path) -> None:
-    with Engine(tmp_path, workers=1) as engine, pytest.raises(StageError, match="a worker process died.*finished work is kept"):
+    with Engine(tmp_path, workers=1) as engine, pytest.raises(StageError, match=r"a worker process died.*finished work is kept"):
         engine.run("die", die, [Task("P-1", "k", (1,))])
 
 
@@ -87,7 +87,8 @@ def test_a_script_without_a_guard_works(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
         "from pathlib import Path\nfrom sarcofuse.runtime import Engine, Task\nfrom tests.foundation.test_engine import square\n"
-        f"print('started')\nwith Engine(Path({str(tmp_path / 'cache')!r}), workers=2) as engine:\n    done, _ = engine.run('square', square, [Task('a', 'k', (3,))])\nprint((done[0].folder / 'value').read_text())\n"
+        "print('started')\n"
+        f"with Engine(Path({str(tmp_path / 'cache')!r}), workers=2) as engine:\n    done, _ = engine.run('square', square, [Task('a', 'k', (3,))])\nprint((done[0].folder / 'value').read_text())\n"
     )
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(root)}, check=False)
@@ -98,7 +99,8 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from sarcofuse.runtime import Engine, Task\n"
         f"sys.path.insert(0, {str(Path(__file__).parents[2])!r}); from tests.foundation import test_engine\n"
-        f"Engine(Path({str(tmp_path / 'cache')!r}), scheduler='serial').run('count', test_engine.count_up, [Task('fold 1', 'k', (40, {str(tmp_path / 'log')!r}))], steps=40)\n"
+        f"Engine(Path({str(tmp_path / 'cache')!r}), scheduler='serial')"
+        f".run('count', test_engine.count_up, [Task('fold 1', 'k', (40, {str(tmp_path / 'log')!r}))], steps=40)\n"
     )
     log = tmp_path / "log"
     process = subprocess.Popen([sys.executable, "-c", script])

@@ -60,7 +60,7 @@ def test_feature_tables(tmp_path: Path) -> None:
 
 
 def test_errors_cross_process_boundaries() -> None:
-    error = pickle.loads(pickle.dumps(MaskError("P-017", "is empty", Path("here/mask.nii.gz"))))
+    error = pickle.loads(pickle.dumps(MaskError("P-017", "is empty", Path("here/mask.nii.gz"))))  # noqa: S301 - our own bytes
     assert (error.patient_id, error.problem, str(error)) == ("P-017", "is empty", "patient P-017 (mask.nii.gz): is empty")
     assert isinstance(error, CaseError)
     assert (SarcofuseError.exit_code, GeometryError.exit_code) == (1, 1)

@@ -142,7 +142,7 @@ def test_a_polygon_is_filled_as_points_are_tested_one_by_one() -> None:
                     crossings += 1
             assert filled[y, x] == crossings % 2, (x, y)
     assert filled[10, 10] == 0, "the star's middle is enclosed twice"
-    assert 0.2 < filled.mean() < 0.4
+    assert 0.1 < filled.mean() < 0.2
 
 
 def test_contours_make_masks_with_holes(tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_a_folder_is_converted_and_one_bad_series_does_not_stop_it(tmp_path: Pat
     write_series(source / "P-2", ARRAY, series="T1")[2].unlink()
     files, aside = convert_dicom(source, tmp_path / "out")
     names = [f.relative_to(tmp_path / "out").as_posix() for f in files]
-    assert names == ["P-1/T2-fat-sat_image.nii.gz", "P-1/T2-fat-sat_mask.nii.gz", "P-1/T2-fat-sat_mask_Lesion.nii.gz", "P-1/T2-fat-sat_mask_lesion.nii.gz"]
+    assert names == ["P-1/T2-fat-sat_image.nii.gz", "P-1/T2-fat-sat_mask.nii.gz", "P-1/T2-fat-sat_mask_Lesion-1.nii.gz", "P-1/T2-fat-sat_mask_lesion-2.nii.gz"]
     assert [(s.patient_id, s.stage) for s in aside] == [("P-2", "convert")]
     assert "1 slices are missing" in aside[0].reason
     np.testing.assert_array_equal(read_volume(files[0]).array, ARRAY)

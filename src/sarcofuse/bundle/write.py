@@ -113,10 +113,12 @@ def _plain(content: Mapping[str, object]) -> dict[str, object]:
 
 
 def _ranges(table: FeatureTable) -> dict[str, tuple[float, float]]:
-    known = np.isfinite(table.values).any(axis=0)
-    low, high = (np.full(len(table.names), np.nan) for _ in range(2))
-    low[known], high[known] = np.nanmin(table.values[:, known], axis=0), np.nanmax(table.values[:, known], axis=0)
-    return {name: (float(a), float(b)) for name, a, b, k in zip(table.names, low, high, known, strict=True) if k}
+    found = {}
+    for name, column in zip(table.names, table.values.T, strict=True):
+        known = column[np.isfinite(column)]
+        if known.size:
+            found[name] = (float(known.min()), float(known.max()))
+    return found
 
 
 def _model_card(config: StudyConfig, models: Sequence[FittedModel], lead: FittedModel) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import typer
 
@@ -27,12 +27,9 @@ def make_app() -> typer.Typer:
     """
     app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
     app.callback()(_version)
-    for command in (study.demo, study.init, study.check, study.run):
+    commands: list[Callable[..., None]] = [study.demo, study.init, study.check, study.run, apply.radiomics, apply.segment, study.report, apply.predict]
+    for command in commands:
         app.command()(command)
-    for command in (apply.radiomics, apply.segment):
-        app.command()(command)
-    app.command()(study.report)
-    app.command()(apply.predict)
     dicom = typer.Typer(help="Work with DICOM folders.", no_args_is_help=True)
     dicom.command()(apply.convert)
     app.add_typer(dicom, name="dicom")

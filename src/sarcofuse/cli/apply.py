@@ -77,8 +77,9 @@ def predict(
     if bool(images) == bool(table):
         message = "give images (files, DICOM folders or a cohort.csv), or --table BLOCK=FILE; not both"
         raise CohortError(message)
+    aside: list[SetAside] = []
     if table:
-        risks, aside = _predict_tables(frozen, table, all_models), []
+        risks = _predict_tables(frozen, table, all_models)
     else:
         risks, aside = frozen.predict(new_patients(images or [], mask), masks=masks, all_models=all_models)
     _write_rows([dataclasses.asdict(r) for r in risks], out)

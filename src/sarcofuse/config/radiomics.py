@@ -19,14 +19,14 @@ class RadiomicsConfig(Section):
     """Radiomic features of the tumour, with PyRadiomics' names and conventions."""
 
     classes: Annotated[tuple[FeatureClass, ...], Field(min_length=1, description="Feature classes.")] = ("shape", "firstorder", "glcm", "glrlm", "glszm", "gldm", "ngtdm")
-    features: Annotated[dict[FeatureClass, tuple[str, ...]], Field(description="Names of the wanted features by class; a class that is not named gives all of its features.")] = {}
+    features: Annotated[dict[FeatureClass, tuple[str, ...]], Field(default_factory=dict, description="Names of the wanted features by class; a class that is not named gives all of its features.")]
     original: Annotated[bool, Field(description="Features of the image itself.")] = True
     log_sigma: Annotated[tuple[Annotated[int | float, Field(gt=0)], ...], Field(description="Widths in mm of the Laplacian of Gaussian; empty for none.")] = (1.0, 3.0, 5.0)
     wavelet: Annotated[str | None, Field(description="Wavelet by PyWavelets' name, eight sub-bands a level; empty for none.")] = "coif1"
     wavelet_level: Annotated[int, Field(ge=1, le=5, description="Number of wavelet levels.")] = 1
     wavelet_start: Annotated[int, Field(ge=0, le=5, description="Wavelet levels to pass over before the first that is used.")] = 0
     further_images: Annotated[tuple[FurtherImage, ...], Field(description="Further images to take features of: square, squareroot, logarithm, exponential, gradient.")] = ()
-    image_settings: Annotated[dict[ImageType, dict[str, Any]], Field(description="Settings that differ for one image type, such as {log: {binWidth: 5}}.")] = {}
+    image_settings: Annotated[dict[ImageType, dict[str, Any]], Field(default_factory=dict, description="Settings that differ for one image type, such as {log: {binWidth: 5}}.")]
     binWidth: Annotated[float, Field(gt=0, description="Width of a grey-level bin, in units of the (normalised) image.")] = 25.0
     binCount: Annotated[int | None, Field(ge=1, description="Number of grey-level bins; overrides binWidth.")] = None
     resampledPixelSpacing: Annotated[tuple[float, float, float] | None, Field(description="Resample to this voxel size along x, y, z in mm first; 0 keeps that axis. Empty keeps the grid.")] = None
@@ -34,11 +34,11 @@ class RadiomicsConfig(Section):
     padDistance: Annotated[int, Field(ge=0, description="Voxels kept around the tumour when resampling, or with preCrop.")] = 5
     preCrop: Annotated[bool, Field(description="Crop to the tumour and padDistance before filtering.")] = False
     correctMask: Annotated[bool, Field(description="Resample a mask of another geometry onto the image's grid.")] = False
-    geometryTolerance: Annotated[float, Field(gt=0, description="Largest difference between the grids of image and mask that counts as rounding: in mm for spacing and origin, absolute for direction cosines.")] = 1e-3
+    geometryTolerance: Annotated[float, Field(gt=0, description="Largest difference of the grids of image and mask that counts as rounding: in mm, absolute for cosines.")] = 1e-3
     normalize: Annotated[bool, Field(description="Scale the image to mean 0 and deviation normalizeScale over all voxels.")] = False
     normalizeScale: Annotated[float, Field(gt=0, description="Deviation after normalize.")] = 1.0
     removeOutliers: Annotated[float | None, Field(gt=0, description="With normalize: clip at this many deviations.")] = None
-    resegmentRange: Annotated[tuple[float, ...] | None, Field(min_length=1, max_length=2, description="Keep only mask voxels with intensities from the first to the second value (or at least the only one).")] = None
+    resegmentRange: Annotated[tuple[float, ...] | None, Field(min_length=1, max_length=2, description="Keep only mask voxels with intensities in this range (or of at least the only value).")] = None
     resegmentMode: Annotated[Literal["absolute", "relative", "sigma"], Field(description="Units of resegmentRange.")] = "absolute"
     resegmentShape: Annotated[bool, Field(description="Use the re-segmented mask for shape as well.")] = False
     voxelArrayShift: Annotated[float, Field(description="Added to intensities before energy, total energy and root mean square.")] = 0.0
@@ -46,7 +46,7 @@ class RadiomicsConfig(Section):
     force2Ddimension: Annotated[Literal[0, 1, 2], Field(description="Axis across the plane, 0 being z.")] = 0
     distances: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, description="Neighbour distances in voxels (GLCM, GLDM, NGTDM).")] = (1,)
     symmetricalGLCM: Annotated[bool, Field(description="Count each GLCM pair both ways.")] = True
-    weightingNorm: Annotated[Literal["manhattan", "euclidean", "infinity", "no_weighting"] | None, Field(description="Weights of the directions of GLCM and GLRLM; empty averages features over directions.")] = None
+    weightingNorm: Annotated[Literal["manhattan", "euclidean", "infinity", "no_weighting"] | None, Field(description="Merge directions with these weights (GLCM, GLRLM); empty averages features.")] = None
     gldm_a: Annotated[float, Field(ge=0, description="Largest grey-level difference that counts as dependence.")] = 0.0
     gradientUseSpacing: Annotated[bool, Field(description="Take the gradient per mm instead of per voxel.")] = True
     label: Annotated[int, Field(ge=1, description="Value of the region in the mask.")] = 1

@@ -232,8 +232,8 @@ def fill_polygon(points: NDArray[np.float64], shape: tuple[int, int]) -> NDArray
 
 def _distinct(names: dict[int, str]) -> dict[int, str]:
     """Add the number to names that stand there twice, as they are once cleaned for a file name."""
-    plain = [_clean(n) for n in names.values()]
-    return {k: n if plain.count(_clean(n)) == 1 else f"{n} {k}" for k, n in names.items()}
+    plain = [_clean(n).casefold() for n in names.values()]
+    return {k: n if plain.count(_clean(n).casefold()) == 1 else f"{n} {k}" for k, n in names.items()}
 
 
 def _functional(own: Any, shared: Any, name: str) -> Any:  # noqa: ANN401 - pydicom has no types

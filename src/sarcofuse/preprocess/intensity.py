@@ -10,6 +10,7 @@ import SimpleITK as sitk
 from sarcofuse.config import PreprocessConfig
 from sarcofuse.imaging import to_sitk
 from sarcofuse.records import Mask, Volume
+from sarcofuse.runtime import single_thread
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -107,7 +108,7 @@ def correct_bias(volume: Volume, spacing: float = 10.0, iterations: tuple[int, .
     """Remove the bias field that N4 [1]_ finds.
 
     The field is smooth over centimetres, so it is estimated on a coarse grid, from voxels that give signal, and removed on the volume's own.
-    On one thread the result is the same bit for bit.
+    It is done on one thread, since with several the last bits vary.
 
     Parameters
     ----------
@@ -136,10 +137,10 @@ def correct_bias(volume: Volume, spacing: float = 10.0, iterations: tuple[int, .
     image = to_sitk(volume)
     signal = to_sitk(Mask((foreground(volume.array) & (volume.array > 0)).astype(np.uint8), volume.geometry))
     task = sitk.N4BiasFieldCorrectionImageFilter()
-    task.SetNumberOfThreads(1)
     task.SetMaximumNumberOfIterations(iterations)
-    task.Execute(sitk.Shrink(image, factors), sitk.Shrink(signal, factors))
-    field = sitk.GetArrayFromImage(task.GetLogBiasFieldAsImage(image))
+    with single_thread():
+        task.Execute(sitk.Shrink(image, factors), sitk.Shrink(signal, factors))
+        field = sitk.GetArrayFromImage(task.GetLogBiasFieldAsImage(image))
     return Volume(np.asarray(volume.array / np.exp(field), dtype=np.float32), volume.geometry)
 
 

@@ -48,14 +48,14 @@ _TABLE: dict[FeatureClass, str] = {
     "shape": """
         Elongation | Q3CK | square root of middle over largest eigenvalue of the covariance of voxel centres
         Flatness | N17B | square root of smallest over largest eigenvalue
-        LeastAxisLength | 7J51 | four times the square root of the smallest eigenvalue, mm
-        MajorAxisLength | TDIC | four times the square root of the largest eigenvalue, mm
+        LeastAxisLength | | four times the square root of the smallest eigenvalue, mm (IBSI's 7J51 divides the covariance by voxels less one)
+        MajorAxisLength | | four times the square root of the largest eigenvalue, mm (IBSI's TDIC divides the covariance by voxels less one)
         Maximum2DDiameterColumn | | largest distance of mesh vertices in a plane of equal y, mm
         Maximum2DDiameterRow | | largest distance of mesh vertices in a plane of equal x, mm
         Maximum2DDiameterSlice | | largest distance of mesh vertices in a plane of equal z, mm
         Maximum3DDiameter | L0JK | largest distance of mesh vertices, mm
         MeshVolume | RNU0 | volume within the surface mesh, mm3
-        MinorAxisLength | P9VJ | four times the square root of the middle eigenvalue, mm
+        MinorAxisLength | | four times the square root of the middle eigenvalue, mm (IBSI's P9VJ divides the covariance by voxels less one)
         Sphericity | QCFX | surface of the ball of equal volume over the surface
         SurfaceArea | C0JK | area of the surface mesh, mm2
         SurfaceVolumeRatio | 2PR5 | surface area over mesh volume, 1/mm

@@ -22,6 +22,7 @@ from sarcofuse.radiomics.settings import read_settings
 from sarcofuse.runtime import single_thread
 
 SHAPES: tuple[FeatureClass, ...] = ("shape", "shape2D")
+ARRAY = "(array)"  # stands for the patient in errors where there is none
 
 
 def compute_features(
@@ -59,13 +60,13 @@ def compute_features(
     image, mask = np.asarray(image_array), np.asarray(mask_array)
     if image.ndim != 3 or image.shape != mask.shape:
         message = f"image has shape {image.shape} and mask {mask.shape}; expected one 3D shape (z, y, x) for both. Give a single slice as (1, y, x)"
-        raise ImageError("(array)", message)
+        raise ImageError(ARRAY, message)
     pictures = []
     for array in (image, mask.astype(np.uint8) if mask.dtype == bool else mask):
         picture = sitk.GetImageFromArray(array.astype(np.float32) if array.dtype == np.float16 else array)
         picture.SetSpacing([float(s) for s in spacing])
         pictures.append(picture)
-    return measure(pictures[0], pictures[1], read_settings(settings), "(array)")
+    return measure(pictures[0], pictures[1], read_settings(settings), ARRAY)
 
 
 def measure(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patient_id: str) -> dict[str, float]:

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from sarcofuse.config import RadiomicsConfig
 from sarcofuse.config.radiomics import FurtherImage, ImageType
+from sarcofuse.radiomics.laplacian import laplacian_of_gaussian
 from sarcofuse.radiomics.prepare import Box, Prepared
 
-Images = Iterator["NDArray[np.generic] | None"]
+Images = Iterator[NDArray[np.generic] | None]
 
 
 class Filter(NamedTuple):
@@ -95,7 +96,7 @@ def _log(prepared: Prepared, config: RadiomicsConfig) -> Images:
         if size.min() < 4 or (size < np.ceil(sigma / spacing) + 1).any():
             yield None
         else:
-            yield _within(sitk.LaplacianRecursiveGaussian(prepared.image, float(sigma), True), prepared.box)
+            yield laplacian_of_gaussian(sitk.GetArrayViewFromImage(prepared.image), prepared.box, prepared.spacing, float(sigma))
 
 
 def _wavelet_names(config: RadiomicsConfig) -> list[str]:
@@ -137,21 +138,25 @@ def _reach(own: slice, margin: int, size: int) -> slice:
 
 
 def _square(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return (1.0 / np.sqrt(np.abs(values).max()) * values) ** 2
+    found: NDArray[np.float64] = (1.0 / np.sqrt(np.abs(values).max()) * values) ** 2
+    return found
 
 
 def _squareroot(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.sign(values) * np.sqrt(np.abs(values) * np.abs(values).max())
+    found: NDArray[np.float64] = np.sign(values) * np.sqrt(np.abs(values) * np.abs(values).max())
+    return found
 
 
 def _logarithm(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    found = np.sign(values) * np.log(np.abs(values) + 1.0)
-    return found * (np.abs(values).max() / np.abs(found).max())
+    found: NDArray[np.float64] = np.sign(values) * np.log(np.abs(values) + 1.0)
+    found *= np.abs(values).max() / np.abs(found).max()
+    return found
 
 
 def _exponential(values: NDArray[np.float64]) -> NDArray[np.float64]:
     largest = np.abs(values).max()
-    return np.exp(np.log(largest) / largest * values)
+    found: NDArray[np.float64] = np.exp(np.log(largest) / largest * values)
+    return found
 
 
 POINTWISE: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {

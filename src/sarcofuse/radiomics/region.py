@@ -100,8 +100,9 @@ def offsets(shape: tuple[int, ...], distances: tuple[int, ...], flat: int | None
     (13, 8)
     """
     reach = max(distances)
-    found = []
-    for offset in product(range(reach, -reach - 1, -1), repeat=3):
+    found: list[Offset] = []
+    way = range(reach, -reach - 1, -1)
+    for offset in product(way, way, way):
         fits = all(abs(o) < n for o, n in zip(offset, shape, strict=True)) and (flat is None or offset[flat] == 0)
         if fits and max(map(abs, offset)) in distances:
             found.append(offset)

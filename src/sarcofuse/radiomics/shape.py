@@ -138,7 +138,8 @@ def _row_ends(points: NDArray[np.int64], order: tuple[int, int, int]) -> NDArray
     """Keep the first and last point of every row along the axis ``order[0]``, sorted by ``order[2]``: the two farthest points of a set are always such ends."""
     ordered = points[np.lexsort([points[:, axis] for axis in order])]
     change = (np.diff(ordered[:, order[1]]) != 0) | (np.diff(ordered[:, order[2]]) != 0)
-    return ordered[np.r_[True, change] | np.r_[change, True]]
+    kept: NDArray[np.int64] = ordered[np.r_[True, change] | np.r_[change, True]]
+    return kept
 
 
 def _widest(points: NDArray[np.float64]) -> float:

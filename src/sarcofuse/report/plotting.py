@@ -25,6 +25,7 @@ THEME = {INK: "--ink", MUTED: "--muted", RULE: "--rule", PAPER: "--paper", BLUE:
 FEATURE_COLOURS = {"radiomic": BLUE, "deep": ORANGE, "dlr": GREEN, "clinical": PINK}
 FEATURE_DASHES = {"radiomic": (0, (5, 1.6)), "deep": (0, (1.4, 1.4)), "dlr": "solid", "clinical": (0, (6, 1.5, 1.2, 1.5))}
 SPLIT_COLOURS = {"train": GREY, "internal": BLUE, "external": ORANGE}
+USED, GIVEN = "#ffa01c", "#4cc3ff"  # outlines on images: the mask that was used, the mask that was given
 PRINT_DPI, SCREEN_DPI = 300, 144
 
 Draw = Callable[["Figure"], None]
@@ -161,8 +162,22 @@ def _for_screen(png: Path, width: int) -> bytes:
     stream = io.BytesIO()
     with Image.open(png) as image:
         small = image.convert("RGB").resize((width, round(width * image.height / image.width)), Image.Resampling.LANCZOS)
-    small.quantize(96, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(stream, format="png")
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(_outline_palette())
+    small.quantize(palette=palette, dither=Image.Dither.NONE).save(stream, format="png")
     return stream.getvalue()
+
+
+def _outline_palette() -> list[int]:
+    """Give 256 colours: greys, and the outlines' two colours blended with darker and lighter greys."""
+    greys = [round(255 * i / 127) for i in range(128)]
+    colours = [(g, g, g) for g in greys]
+    for outline in (USED, GIVEN):
+        rgb = [int(outline[i : i + 2], 16) for i in (1, 3, 5)]
+        for part in (0.2, 0.4, 0.6, 0.8):
+            colours += [tuple(round(part * c + (1 - part) * g) for c in rgb) for g in greys[8::8]]
+        colours += [(rgb[0], rgb[1], rgb[2])] * 4
+    return [c for colour in colours for c in colour]
 
 
 def square(axes: Axes, horizontal: str, vertical: str) -> None:

@@ -61,7 +61,10 @@ class RunFolder:
         references : mapping of str to Path
             The given mask on the same grid, where there is one.
         """
-        rows = [{"patient_id": c.patient_id, "split": c.split, "site": c.site, "image": self._inside(c.image), "mask": self._inside(c.mask), "reference": self._inside(references.get(c.patient_id))} for c in cases]
+        rows = [
+            {"patient_id": c.patient_id, "split": c.split, "site": c.site, "image": self._inside(c.image), "mask": self._inside(c.mask), "reference": self._inside(references.get(c.patient_id))}
+            for c in cases
+        ]
         write_json(rows, self.path / "cases.json")
 
     def write_quality(self, quality: Sequence[MaskQuality]) -> None:

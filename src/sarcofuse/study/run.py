@@ -15,7 +15,7 @@ from sarcofuse.runtime import Engine, digest_file, read_json, read_table, write_
 from sarcofuse.study.folder import RunFolder
 
 if TYPE_CHECKING:
-    from sarcofuse.models import FittedModel
+    from sarcofuse.models import FittedModel, Signature
 
 STAGES = ("cohort", "preprocess", "segment", "radiomics", "deep", "models", "evaluation", "report")
 
@@ -233,7 +233,7 @@ def _models(state: _Study) -> None:
     state.folder.write_predictions(state.predictions)
 
 
-def make_signature(config: SignatureConfig, seed: int) -> object:
+def make_signature(config: SignatureConfig, seed: int) -> Signature:
     """Give the unfitted signature estimator that the models are built on.
 
     Parameters

@@ -12,7 +12,7 @@ import numpy as np
 from sarcofuse.errors import CaseError
 from sarcofuse.records import SPLITS
 from sarcofuse.report.blocks import ABSENT, Block, Gallery, Paragraph, Picture, Table, figure
-from sarcofuse.report.plotting import INK, MUTED, SPLIT_COLOURS, Studio
+from sarcofuse.report.plotting import GIVEN, INK, MUTED, SPLIT_COLOURS, USED, Studio
 from sarcofuse.report.run_folder import SPLIT_NAMES, RunFolder, number
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-USED, GIVEN, HALO = "#ffa01c", "#4cc3ff", (0.0, 0.0, 0.0, 0.55)
+HALO = (0.0, 0.0, 0.0, 0.55)
 CONTEXT, SMALLEST_MM, BAR_MM = 2.0, 90.0, 50.0
 
 
