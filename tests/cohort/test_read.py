@@ -231,7 +231,6 @@ def test_few_patients_are_a_warning_with_a_yardstick(folder: Path, table: Table)
     assert warnings[0].startswith("24 patients cannot carry a model: training has 16 with 6 events, and 361 would be needed")
     assert "Riley" in warnings[0]
     assert [w.split(";")[0] for w in warnings[1:]] == ["the internal split has 4 patients", "the external split has 4 patients"]
-    assert not any("events" in w and "4 events" in w for w in warnings[1:]), "events of test splits are sealed"
 
 
 def test_enough_patients_are_no_warning(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_a_stratified_study(folder: Path, table: Table) -> None:
 
 def test_shares_that_leave_nobody_to_train_on(folder: Path, table: Table) -> None:
     table()
-    with pytest.raises(CohortError, match="add up to 1.2; expected less than 1"):
+    with pytest.raises(CohortError, match=r"add up to 1\.2; expected less than 1"):
         read_cohort(CohortConfig(split=SplitConfig(by="stratified", internal=0.6, external=0.6)), folder, 0)
 
 

@@ -212,7 +212,7 @@ def test_image_and_mask_on_different_grids(other: Geometry, told: str) -> None:
 
 def test_rounding_is_no_difference() -> None:
     near = Geometry(GRID.size, (1.5004, 1.25, 4.0), (-10.004, 20.0, 30.5))
-    with pytest.raises(GeometryError, match="off by up to 0.004"):
+    with pytest.raises(GeometryError, match=r"off by up to 0\.004"):
         check_geometry(volume(), mask(near), "", 1e-3)
     check_geometry(volume(), mask(near), "", 0.01)
     assert content_digest(volume()) != content_digest(volume(near))

@@ -50,7 +50,7 @@ class RunWriter:
 
     def run(self) -> dict[str, object]:
         config = StudyConfig.model_validate({"segment": {"masks": "model"}, "deep": {"weights": "/home/anna/SECRET-0003/weights.pt"}}).model_dump(mode="json")
-        sites = {s: {"Hospital B" if s == "external" else "Hospital A": n} for s, (n, _) in self.sizes.items()}
+        sites = {s: {"Hospital B" if s == "external" else "Hospital A": n + (s == "train")} for s, (n, _) in self.sizes.items()}
         total = sum(n for n, _ in self.sizes.values())
         return {
             "format": 1,
@@ -66,8 +66,7 @@ class RunWriter:
             ],
             "warnings": ["60 training patients with 21 events are few for 2,000 features; expect wide intervals (see SECRET-0005)."],
             "openings": ["evaluation of nine frozen models"],
-            "flow": {"rows": total + 2, "set_aside": 2, "splits": {s: {"patients": n, "sites": sites[s]} for s, (n, _) in self.sizes.items()}},
-            "phantom": {"patients": total},
+            "flow": {"rows": total + 2, "set_aside": 1, "splits": {s: {"patients": n + (s == "train"), "sites": sites[s]} for s, (n, _) in self.sizes.items()}},
         }
 
     def _scores(self) -> None:

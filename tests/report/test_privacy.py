@@ -17,6 +17,9 @@ from sarcofuse.report.privacy import Numbering
         ("unexpected ValueError: STS_002 has 12 voxels", "unexpected ValueError: patient 3 has 12 voxels"),
         ("patient STS_002 (mask.nrrd): two labels", "two labels"),
         ("cannot open /data/anna/sts_002/img and C:\\pacs\\anna", "cannot open (file) and (file)"),
+        ("image does not exist: dicom/Smith John", "image does not exist: (file)"),
+        ("mask is a folder, expected one file: Smith John", "mask is a folder, expected one file: (file)"),
+        ("outcome not 0 or 1: column 'recurrence' says '2'", "outcome not 0 or 1: column 'recurrence' says '2'"),
         ("row 4: patient 7 stands twice, 7 columns", "row 4: patient 2 stands twice, 7 columns"),
         ("sts_0021 and Sts_002 overlap", "patient 4 and patient 3 overlap"),
     ],
@@ -28,6 +31,11 @@ def test_reasons_lose_names_and_files_and_keep_their_sense(reason: str, expected
 
 def test_numbers_follow_sorted_order_whatever_order_they_come_in() -> None:
     assert [Numbering(order, identifiers=False).label("B-20") for order in (["C-3", "B-20", "A-1"], ["A-1", "B-20", "C-3"])] == ["Patient 2"] * 2
+
+
+def test_a_row_that_names_nobody_is_not_numbered() -> None:
+    numbering = Numbering(["row 4", "B-20"], identifiers=False)
+    assert (numbering.label("row 4"), numbering.label("B-20")) == ("row 4", "Patient 1")
 
 
 def test_identifiers_are_left_alone_where_asked_for() -> None:

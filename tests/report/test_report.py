@@ -152,6 +152,27 @@ def test_patients_set_aside_are_numbered_like_everybody(finished: Path) -> None:
     ]
 
 
+def test_flow_counts_everybody_once(finished: Path) -> None:
+    html = page_of(finished)
+    label = re.search(r'aria-label="(116 rows[^"]*)"', html)
+    assert label
+    assert label[1].split("; ") == [
+        "116 rows in the table",
+        "115 patients with usable entries",
+        "1 row set aside on reading",
+        "1 patient set aside later, preprocess: 1",
+        "Training, 60 patients, 21 events",
+        "Internal test, 24 patients, 8 events",
+        "External test, 30 patients, 12 events",
+    ]
+    rows = Tables(html).named("Patients of each split")[1:]
+    assert [[c[0] for c in row] for row in rows] == [
+        ["Training", "Hospital A (61)", "61", "60", "21", "35%"],
+        ["Internal test", "Hospital A (24)", "24", "24", "8", "33%"],
+        ["External test", "Hospital B (30)", "30", "30", "12", "40%"],
+    ]
+
+
 @pytest.mark.usefixtures("undrawn")
 def test_identifiers_are_printed_where_asked_for(writer) -> None:
     config = writer.run()["config"]
@@ -203,7 +224,7 @@ def test_durations_are_left_out(finished: Path) -> None:
     ],
 )
 def test_a_file_that_is_absent_costs_its_own_part_only(writer, absent: str, gone: list[str], said: str) -> None:
-    folder = writer.write(phantom=None)
+    folder = writer.write()
     (folder / absent).unlink()
     write_report(folder)
     html = page_of(folder)
@@ -222,7 +243,7 @@ def test_a_run_folder_with_run_json_alone(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("undrawn")
 def test_no_bayes_table_for_real_patients(writer) -> None:
-    folder = writer.write(phantom=None)
+    folder = writer.write()
     metrics = read_json(folder / "metrics.json")
     write_json(metrics | {"bayes": []}, folder / "metrics.json")
     write_report(folder)
@@ -274,7 +295,7 @@ def test_the_headline_says_what_the_interval_means(finished: Path, auc: tuple, s
 @pytest.mark.usefixtures("undrawn")
 def test_few_events_and_warnings_stand_on_the_first_screen(writer) -> None:
     write_report(writer.write(warnings=["23 patients cannot carry a model."]))
-    first = text_of(page_of(writer.folder)).split("Patients 116 rows")[0]
+    first = text_of(page_of(writer.folder)).split("Table 1.")[0]
     assert "23 patients cannot carry a model." in first
     assert "Internal test: 8 events among 24 patients." in first
     assert "External test: 12 events" not in first

@@ -23,7 +23,7 @@ class BundledModel(Section):
     primary: bool
     threshold: float
     file: Annotated[str, Field(pattern=r"^models/[A-Za-z0-9_.-]+\.skops$")]
-    blocks: dict[str, tuple[str, ...]]
+    blocks: tuple[str, ...]
     parameters: dict[str, object] = {}  # noqa: RUF012 - pydantic copies defaults
     signatures: dict[str, dict[str, object]] = {}  # noqa: RUF012
     warnings: tuple[str, ...] = ()
@@ -43,6 +43,7 @@ class Manifest(Section):
     radiomics: RadiomicsConfig
     deep: DeepConfig
     weights: str | None = None
+    columns: dict[str, tuple[str, ...]]
     models: tuple[BundledModel, ...]
     training_ranges: dict[str, dict[str, tuple[float, float]]]
     model_card: dict[str, object]
@@ -92,8 +93,8 @@ def read_manifest(folder: Path) -> Manifest:
         if digest_file(path) != expected:
             message = f"bundle {folder.name}: {name} was altered (its SHA-256 is not the one in {MANIFEST}); do not use it, copy the bundle again"
             raise BundleError(message)
-    unlisted = [m.file for m in manifest.models if m.file not in manifest.files]
+    unlisted = [m.file for m in manifest.models if m.file not in manifest.files or not set(m.blocks) <= set(manifest.columns)]
     if unlisted or sum(m.primary for m in manifest.models) != 1:
-        message = f"bundle {folder.name}: {MANIFEST} is inconsistent (models without checked files: {unlisted or 'none'}; exactly one model must be primary)"
+        message = f"bundle {folder.name}: {MANIFEST} is inconsistent (models without checked files or columns: {unlisted or 'none'}; exactly one model must be primary)"
         raise BundleError(message)
     return manifest

@@ -185,7 +185,7 @@ class Bundle:
         chosen = self.manifest.models if all_models else (self.manifest.primary,)
         found: list[Risk] = []
         for item in chosen:
-            own = {name: _columns(tables, name, names) for name, names in item.blocks.items()}
+            own = {name: _columns(tables, name, self.manifest.columns[name]) for name in item.blocks}
             present = [p for p in patient_ids if all(p in t.patient_ids for t in own.values())]
             values = risks(self.model(item), own, present)
             notes = {p: self._unlike_training(item, own, p) for p in present}
@@ -210,7 +210,7 @@ class Bundle:
         return FittedModel(
             features=item.features,
             classifier=item.classifier,
-            blocks=dict(item.blocks),
+            blocks={name: self.manifest.columns[name] for name in item.blocks},
             estimator=load_estimator(self.folder / item.file),
             threshold=item.threshold,
             out_of_fold={},

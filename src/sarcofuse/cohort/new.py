@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sarcofuse.cohort.scan import ragged, unusable
-from sarcofuse.cohort.text import missing, read_text
+from sarcofuse.cohort.text import missing, read_text, with_point
 from sarcofuse.errors import CohortError
 from sarcofuse.records import Patient
 
@@ -21,7 +21,8 @@ def new_patients(paths: Sequence[Path], mask: Path | None = None) -> list[Patien
     ----------
     paths : sequence of Path
         NIfTI, NRRD or MetaImage files, DICOM folders, or a single ``.csv`` (or ``.tsv``) with the columns ``patient_id`` and ``image``,
-        and if need be ``mask`` and ``site``; further columns are clinical variables, kept as text for `encode_clinical`. Whether the files of a table exist is found out patient by patient, when they are read.
+        and if need be ``mask`` and ``site``; further columns are clinical variables, kept as text for `encode_clinical`. Whether the files
+        of a table exist is found out patient by patient, when they are read.
     mask : Path, optional
         The tumour's mask; only with a single image.
 
@@ -72,7 +73,7 @@ def _from_table(file: Path) -> list[Patient]:
         if reason is not None:
             problems.append(f"line {line}: {reason}")
             continue
-        clinical: dict[str, float | str | None] = {c: None if missing(v) else v for c, v in row.items() if c not in COLUMNS}
+        clinical: dict[str, float | str | None] = {c: None if missing(v) else with_point(v, decimal_comma=table.decimal_comma) for c, v in row.items() if c not in COLUMNS}
         patients.append(Patient(name, "external", file.parent / image, None if missing(mask) else file.parent / mask, row.get("site", ""), clinical))
     if problems:
         message = f"{file.name}: {'; '.join(problems)}"

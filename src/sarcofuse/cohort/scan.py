@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sarcofuse.cohort.split import draw_split
-from sarcofuse.cohort.text import TextTable, missing, number, read_text
+from sarcofuse.cohort.text import TextTable, missing, number, read_text, with_point
 from sarcofuse.config import CohortConfig
 from sarcofuse.errors import CohortError
 from sarcofuse.records import SPLITS, Patient, SetAside, Split
@@ -276,7 +276,7 @@ def _finish(scan: Scan, rows: list[_Row], split: dict[str, Split], table: TextTa
         clinical: dict[str, float | str | None] = {}
         for name in config.clinical:
             text = row.cells[name]
-            value = None if missing(text) else number(text, decimal_comma=table.decimal_comma) if numeric[name] else text
+            value = None if missing(text) else number(text, decimal_comma=table.decimal_comma) if numeric[name] else text if outcomes else with_point(text, decimal_comma=table.decimal_comma)
             unread[name] += value is None and not missing(text)
             clinical[name] = value
         scan.patients.append(Patient(row.patient_id, split.get(row.patient_id, "train"), row.image, row.mask, row.cells.get(config.site, ""), clinical))

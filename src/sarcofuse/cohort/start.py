@@ -21,6 +21,7 @@ MASK_WORDS = frozenset(
 )
 IMAGE_WORDS = frozenset({"image", "images", "img", "imgs", "imagestr", "imagests", "scan", "mr", "mri", "0000", "vol", "volume"})
 _PARTS = re.compile(r"[_\-. ]+")
+_ROLES = re.compile(rf"(?:^|[_\-. ]+)(?:{'|'.join(sorted(IMAGE_WORDS | MASK_WORDS))})(?=$|[_\-. ])", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +170,7 @@ def _inner(file: Path, folder: Path) -> tuple[str, ...]:
 
 
 def _by_stem(file: Path) -> str:
-    kept = [w for w in _PARTS.split(_stem(file)) if w.lower() not in IMAGE_WORDS | MASK_WORDS]
-    return "-".join(kept) or _stem(file)
+    return _ROLES.sub("", _stem(file)).strip("_-. ") or _stem(file)
 
 
 def _naming(images: list[Path], folder: Path) -> Callable[[Path], str]:

@@ -118,6 +118,29 @@ def number(text: str, *, decimal_comma: bool = False) -> float | None:
     return value if abs(value) < float("inf") else None
 
 
+def with_point(text: str, *, decimal_comma: bool) -> str:
+    """Write a number that has a decimal comma with a point; give any other text as it is.
+
+    Parameters
+    ----------
+    text : str
+        A cell.
+    decimal_comma : bool
+        Whether ``1,5`` is one and a half.
+
+    Returns
+    -------
+    str
+        The cell.
+
+    Examples
+    --------
+    >>> with_point("61,5", decimal_comma=True), with_point("T2, fat sat", decimal_comma=True)
+    ('61.5', 'T2, fat sat')
+    """
+    return text.replace(",", ".") if decimal_comma and number(text) is None and number(text, decimal_comma=True) is not None else text
+
+
 def missing(text: str) -> bool:
     """Say whether a cell stands for a missing value.
 

@@ -1,1 +1,5 @@
-"""The evaluation stage."""
+"""Evaluation of frozen models: figures with intervals, comparisons, curves."""
+
+from sarcofuse.evaluation.evaluate import Evaluation, evaluate
+
+__all__ = ["Evaluation", "evaluate"]

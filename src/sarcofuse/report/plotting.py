@@ -171,12 +171,12 @@ def _for_screen(png: Path, width: int) -> bytes:
 def _outline_palette() -> list[int]:
     """Give 256 colours: greys, and the outlines' two colours blended with darker and lighter greys."""
     greys = [round(255 * i / 127) for i in range(128)]
-    colours = [(g, g, g) for g in greys]
+    colours = [[g, g, g] for g in greys]
     for outline in (USED, GIVEN):
         rgb = [int(outline[i : i + 2], 16) for i in (1, 3, 5)]
         for part in (0.2, 0.4, 0.6, 0.8):
-            colours += [tuple(round(part * c + (1 - part) * g) for c in rgb) for g in greys[8::8]]
-        colours += [(rgb[0], rgb[1], rgb[2])] * 4
+            colours += [[round(part * c + (1 - part) * g) for c in rgb] for g in greys[8::8]]
+        colours += [rgb] * 4
     return [c for colour in colours for c in colour]
 
 

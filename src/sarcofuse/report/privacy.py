@@ -8,6 +8,8 @@ from collections.abc import Iterable
 _ENDINGS = r"(?:nii\.gz|nii|nrrd|nhdr|mha|mhd|dcm|ima|img|hdr|csv|tsv|parquet|json|ya?ml|xlsx?|pt|pth|safetensors)"
 _FILE = re.compile(rf"(?<![\w])[^\s\"'<>|,;:()]*\.{_ENDINGS}(?![\w])", re.IGNORECASE)
 _FOLDER = re.compile(r"(?<![\w./~])(?:~|\.{1,2}|[A-Za-z]:)?[/\\](?:[^\s\"'<>|,;:()]+)|(?<![\w])[\w.\-]+(?:/[\w.\-]+){2,}")
+_NAMED_LAST = re.compile(r"\b(?P<what>does not exist|expected one file): .*", re.DOTALL)
+_ROW = re.compile(r"row \d+")
 _LEADING = re.compile(r"^(?P<name>[^:]{1,255}): (?=\S)")
 _SENTENCE = re.compile(r"\b(?:is|are|has|have|mask|image|grid|label|voxels?|tumour|expected|found|cannot|could|not|no|unexpected|the|of|in|and|outcome|feature|row|column|error)\b", re.IGNORECASE)
 
@@ -33,7 +35,7 @@ class Numbering:
 
     def __init__(self, patient_ids: Iterable[str], *, identifiers: bool) -> None:
         self.identifiers = identifiers
-        self._numbers = {name: i for i, name in enumerate(sorted({p for p in patient_ids if p}), 1)}
+        self._numbers = {name: i for i, name in enumerate(sorted({p for p in patient_ids if p and not _ROW.fullmatch(p)}), 1)}
         self._numeric = {p for p in self._numbers if p.isdigit() and len(p) < 4}
         long = sorted((p for p in self._numbers if len(p) >= 4), key=lambda p: (-len(p), p))
         short = sorted((p for p in self._numbers if len(p) < 4), key=lambda p: (-len(p), p))
@@ -53,9 +55,9 @@ class Numbering:
         Returns
         -------
         str
-            ``Patient 12``, say.
+            ``Patient 12``, say; a row that names nobody (``row 7``) stays what it is.
         """
-        if self.identifiers:
+        if self.identifiers or _ROW.fullmatch(patient_id):
             return patient_id
         number = self._numbers.get(patient_id)
         return "Patient (not numbered)" if number is None else f"Patient {number}"
@@ -83,6 +85,7 @@ class Numbering:
         lead = _LEADING.match(text) if reason else None
         if lead and (_FILE.search(lead["name"]) or not _SENTENCE.search(lead["name"])):
             text = text[lead.end() :]
+        text = _NAMED_LAST.sub(r"\g<what>: (file)", text)
         for pattern in (_FILE, _FOLDER):
             text = pattern.sub("(file)", text)
         for found in (self._named, self._long, self._short):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sarcofuse.records import SPLITS
@@ -13,6 +15,16 @@ from sarcofuse.report.run_folder import SPLIT_NAMES, RunFolder
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """A split: patients as the table gives them, those who got as far as the models, their events, their sites."""
+
+    patients: int
+    evaluated: int
+    events: int | None
+    sites: dict[str, int]
 
 
 def flow(run: RunFolder, studio: Studio) -> list[Block]:
@@ -30,34 +42,54 @@ def flow(run: RunFolder, studio: Studio) -> list[Block]:
     list of Block
         What to print.
     """
-    numbers = _by_split(run)
-    if not numbers:
+    groups = _groups(run)
+    if not groups:
         return []
-    rows = (run.run.get("flow") or {}).get("rows")
-    stages = Counter(str(s.get("stage", "")) for s in run.run.get("set_aside") or [])
-    lost = [f"{stage or 'unknown stage'}: {n}" for stage, n in sorted(stages.items())]
-    kept = sum(n for n, _, _ in numbers.values())
-    lines = {s: [SPLIT_NAMES[s], count(n, "patient"), "" if events is None else count(events, "event")] for s, (n, events, _) in numbers.items()}
+    rows, (first, later) = (run.run.get("flow") or {}).get("rows"), _losses(run)
+    started = sum(g.patients for g in groups.values())
+    boxes = [[count(rows, "row") + " in the table"], [count(started, "patient") + " with usable entries"]]
+    leaves = [[SPLIT_NAMES[s], count(g.evaluated, "patient"), *([] if g.events is None else [count(g.events, "event")])] for s, g in groups.items()]
+    image = studio.vector("flow", (6.4, 3.9), partial(_draw_flow, boxes, [first, later], leaves))
+    alt = "; ".join(", ".join(lines) for lines in [*boxes, first, later, *leaves] if lines)
+    caption = "Patients from the table into the splits; the lowest boxes are those whom the models were judged on. Whoever was set aside is listed with the reason further down."
+    return [Beside((Picture(image, alt, caption, 680), _table(run, groups)))]
 
-    def draw(made: Figure) -> None:
-        axes = made.add_subplot()
-        axes.set(xlim=(0, 10), ylim=(0, 5.3))
-        axes.axis("off")
-        _box(axes, (5, 4.7), [f"{count(rows, 'row')} in the table"], width=3.4)
-        _box(axes, (8.35, 3.55), [f"{count(sum(stages.values()), 'entry', 'entries')} set aside", *lost], width=2.9, quiet=True)
-        _box(axes, (5, 2.5), [f"{count(kept, 'patient')} in the study"], width=3.4)
-        axes.plot([5, 6.9], [3.55, 3.55], color=MUTED, lw=0.8)
-        axes.plot([5, 5], [4.4, 2.8], color=MUTED, lw=0.8)
-        centres = [10 * (i + 0.5) / len(lines) for i in range(len(lines))]
-        axes.plot([5, 5], [2.2, 1.75], color=MUTED, lw=0.8)
-        axes.plot([centres[0], centres[-1]], [1.75, 1.75], color=MUTED, lw=0.8)
-        for centre, text in zip(centres, lines.values(), strict=True):
-            axes.plot([centre, centre], [1.75, 1.3], color=MUTED, lw=0.8)
-            _box(axes, (centre, 0.7), [t for t in text if t], width=2.8, bold=True)
 
-    alt = f"{rows} rows, {sum(stages.values())} set aside, {kept} in the study: " + ", ".join(" ".join(t) for t in lines.values())
-    caption = "Patients from the table into the splits. Whoever was set aside is listed with the reason further down; entries that concern only a part of a patient's data are counted as well."
-    return [Beside((Picture(studio.vector("flow", (6.4, 3.4), draw), alt, caption, 680), _table(run, numbers)))]
+def _losses(run: RunFolder) -> tuple[list[str], list[str]]:
+    """Say how many were set aside while the table was read, and later, by stage."""
+    entries = run.run.get("set_aside") or []
+    stages: dict[str, set[str]] = {}
+    for entry in entries:
+        stages.setdefault(str(entry.get("stage", "")), set()).add(str(entry.get("patient_id", "")))
+    first = sum(1 for e in entries if e.get("stage") == "cohort")
+    later = {stage: len(named) for stage, named in stages.items() if stage != "cohort"}
+    everybody = len(set().union(*(named for stage, named in stages.items() if stage != "cohort")))
+    reading = [f"{count(first, 'row')} set aside on reading"] if first else []
+    return reading, [f"{count(everybody, 'patient')} set aside later", *(f"{stage or 'unknown stage'}: {n}" for stage, n in later.items())] if later else []
+
+
+def _draw_flow(trunk: list[list[str]], lost: list[list[str]], leaves: list[list[str]], made: Figure) -> None:
+    axes = made.add_subplot()
+    heights = [0.62 * max(1, len(lines)) / 2 + 0.25 for lines in lost]
+    top = 5.0
+    axes.plot([5, 5], [top, 1.7], color=MUTED, lw=0.8, zorder=0)
+    at = top
+    for lines, side, gap in zip(trunk, lost, heights, strict=True):
+        _box(axes, (5, at), lines, width=3.6)
+        at -= 0.45 + gap
+        if side:
+            axes.plot([5, 7.0], [at, at], color=MUTED, lw=0.8, zorder=0)
+            _box(axes, (8.4, at), side, width=2.9, quiet=True)
+        at -= gap + 0.3
+    centres = [10 * (i + 0.5) / len(leaves) for i in range(len(leaves))]
+    tallest = 0.28 + 0.36 * max(len(lines) for lines in leaves)
+    axes.plot([5, 5], [1.7, at + 0.3], color=MUTED, lw=0.8, zorder=0)
+    axes.plot([centres[0], centres[-1]], [at + 0.3, at + 0.3], color=MUTED, lw=0.8)
+    for centre, lines in zip(centres, leaves, strict=True):
+        axes.plot([centre, centre], [at + 0.3, at], color=MUTED, lw=0.8, zorder=0)
+        _box(axes, (centre, at - tallest / 2), lines, width=2.8, bold=True)
+    axes.set(xlim=(0, 10), ylim=(at - tallest - 0.1, top + 0.4))
+    axes.axis("off")
 
 
 def _box(axes: Axes, centre: tuple[float, float], lines: list[str], *, width: float, bold: bool = False, quiet: bool = False) -> None:
@@ -65,36 +97,34 @@ def _box(axes: Axes, centre: tuple[float, float], lines: list[str], *, width: fl
 
     height = 0.28 + 0.36 * len(lines)
     corner = (centre[0] - width / 2, centre[1] - height / 2)
-    axes.add_patch(FancyBboxPatch(corner, width, height, boxstyle="round,pad=0,rounding_size=0.1", facecolor=PAPER, edgecolor=RULE if quiet else MUTED, linewidth=0.9))
+    axes.add_patch(FancyBboxPatch(corner, width, height, boxstyle="round,pad=0,rounding_size=0.1", facecolor=PAPER, edgecolor=RULE if quiet else MUTED, linewidth=0.9, zorder=2))
     for i, line in enumerate(lines):
         weight = "bold" if bold and i == 0 else "normal"
         axes.text(centre[0], centre[1] + 0.18 * (len(lines) - 1 - 2 * i), line, ha="center", va="center_baseline", color=MUTED if quiet and i else INK, weight=weight, fontsize=8)
 
 
-def _table(run: RunFolder, numbers: dict[str, tuple[int, int | None, dict[str, int]]]) -> Table:
+def _table(run: RunFolder, groups: dict[str, _Group]) -> Table:
     rows = []
-    for split, (n, events, sites) in numbers.items():
-        share = ABSENT if events is None or not n else f"{100 * events / n:.0f}%"
-        named = ", ".join(f"{run.numbering.scrub(str(site))} ({m})" for site, m in sorted(sites.items()) if site)
-        rows.append([SPLIT_NAMES[split], named or ABSENT, f"{n:,}", ABSENT if events is None else f"{events:,}", share])
-    caption = f"Patients of each split, those with {run.outcome}, and where they come from."
-    return Table(caption, ("Split", "Sites (patients)", "Patients", "Events", "Share"), rows, labels=2)
+    for split, group in groups.items():
+        share = ABSENT if group.events is None or not group.evaluated else f"{100 * group.events / group.evaluated:.0f}%"
+        named = ", ".join(f"{run.numbering.scrub(str(site))} ({n:,})" for site, n in sorted(group.sites.items()) if site)
+        rows.append([SPLIT_NAMES[split], named or ABSENT, f"{group.patients:,}", f"{group.evaluated:,}", ABSENT if group.events is None else f"{group.events:,}", share])
+    caption = f"Patients of each split as the table gives them and where they come from, those whom the models were judged on, and how many of these have {run.outcome}."
+    return Table(caption, ("Split", "Sites (patients)", "Patients", "Judged", "Events", "Share"), rows, labels=2)
 
 
-def _by_split(run: RunFolder) -> dict[str, tuple[int, int | None, dict[str, int]]]:
-    """Patients, events and sites by split: from run.json, else from cohort.parquet; events from metrics.json."""
-    events = {r.split: r.events for r in reversed(run.scores)}
-    given = (run.run.get("flow") or {}).get("splits") or {}
-    if given:
-        return {s: (int(given[s].get("patients") or 0), events.get(s), dict(given[s].get("sites") or {})) for s in SPLITS if s in given}
-    frame = run.cohort
-    if frame is None or "split" not in frame:
-        return {}
-    found: dict[str, tuple[int, int | None, dict[str, int]]] = {}
-    for split in SPLITS:
-        part = frame[frame["split"] == split]
-        if len(part):
-            found[split] = (len(part), events.get(split), dict(Counter(part["site"].astype(str))) if "site" in part else {})
+def _groups(run: RunFolder) -> dict[str, _Group]:
+    """Collect the splits: from run.json, else from cohort.parquet; those judged and their events from metrics.json."""
+    judged = {r.split: r for r in reversed(run.scores)}
+    given = dict((run.run.get("flow") or {}).get("splits") or {})
+    if not given and run.cohort is not None and "split" in run.cohort:
+        for split, part in run.cohort.groupby("split"):
+            given[str(split)] = {"patients": len(part), "sites": dict(Counter(part["site"].astype(str))) if "site" in part else {}}
+    found = {}
+    for split in (s for s in SPLITS if s in given):
+        row, patients = judged.get(split), int(given[split].get("patients") or 0)
+        evaluated = patients if row is None or row.patients is None else row.patients
+        found[str(split)] = _Group(patients, evaluated, given[split].get("events") if row is None else row.events, dict(given[split].get("sites") or {}))
     return found
 
 

@@ -29,7 +29,7 @@ def headline(run: RunFolder, studio: Studio) -> list[Block]:
     del studio
     shown = [row for row in (run.score(*run.primary, s) for s in ("external", "internal", "train")) if row is not None]
     blocks: list[Block] = []
-    if run.run.get("phantom"):
+    if run.run.get("phantom") or run.metrics.get("bayes"):
         blocks.append(Callout("Synthetic patients", (SYNTHETIC,), "note"))
     if not shown:
         blocks.append(Callout("No result yet", (f"The run holds no evaluation of the primary model ({model_name(*run.primary)}).",), "warning"))
