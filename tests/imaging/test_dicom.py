@@ -121,6 +121,12 @@ def test_one_slice_and_no_slice(tmp_path: Path) -> None:
         read_volume(tmp_path / "none", "P-1")
 
 
+def test_a_film_without_positions(tmp_path: Path) -> None:
+    write_slice(tmp_path / "film.dcm", ARRAY[:2].reshape(16, 10), (0.0, 0.0, 0.0), NumberOfFrames=2, Rows=8)
+    with pytest.raises(ImageError, match="multi-frame file whose frames have no positions"):
+        read_volume(tmp_path, "P-1")
+
+
 def test_cut_pixels(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     file = write_series(tmp_path, ARRAY)[3]
     file.write_bytes(file.read_bytes()[:-60])

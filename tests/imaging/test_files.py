@@ -225,3 +225,14 @@ def test_the_digest_knows_voxels_grid_and_kind() -> None:
     changed[0, 0, 0] += 1
     assert content_digest(Volume(changed, GRID)) != content_digest(volume())
     assert content_digest(Volume(np.asfortranarray(volume().array), GRID)) == content_digest(volume())
+
+
+def test_axes_that_are_not_at_right_angles(tmp_path: Path) -> None:
+    affine = np.diag([1.0, 1.0, 3.0, 1.0])
+    affine[0, 1] = 0.4
+    file = nib.Nifti1Image(np.arange(60, dtype=np.float32).reshape(5, 4, 3), None)
+    file.set_sform(affine, 1)
+    file.set_qform(None, 0)
+    nib.save(file, tmp_path / "sheared.nii.gz")
+    with pytest.raises(ImageError, match=r"image cannot be read: its axes are not at right angles"):
+        read_volume(tmp_path / "sheared.nii.gz", "P-1")

@@ -127,7 +127,7 @@ def test_names_are_pyradiomics():
         ([50.0, 50.0], {"binWidth": 25}, [1, 1]),
         ([0.0, 1.0, 2.0, 4.0], {"binCount": 4}, [1, 2, 3, 4]),
         ([3.0, 3.0], {"binCount": 8}, [5, 5]),
-        ([0.1, 0.3, 0.7], {"binWidth": 0.1}, [1, 3, 7]),
+        ([0.1, 0.35, 0.75], {"binWidth": 0.1}, [1, 3, 7]),
     ],
 )
 def test_grey_levels(values, settings, levels):

@@ -8,6 +8,7 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -347,3 +348,29 @@ def test_drawing_neither_heeds_nor_leaves_global_state(finished: Path, tmp_path:
     done = subprocess.run([sys.executable, "-W", "error", "-c", code, str(copy)], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == [31.0, "red", False]
     assert (copy / "report.html").read_bytes() == (finished / "report.html").read_bytes()
+
+
+@pytest.mark.slow
+def test_what_the_evaluation_writes_is_what_the_report_reads(writer) -> None:
+    """A study of 23 patients whose external split has one class only: nothing is defined there, and nothing breaks."""
+    from sarcofuse.config import EvaluationConfig
+    from sarcofuse.evaluation import evaluate
+    from sarcofuse.records import Outcomes, Prediction
+
+    folder, rng = writer.write(), np.random.default_rng(0)
+    split = {f"SECRET-{i:04d}": "train" if i < 15 else "internal" if i < 20 else "external" for i in range(23)}
+    outcome = {p: int(i % 3 == 0 and s != "external") for i, (p, s) in enumerate(split.items())}
+    models = [(f, c) for f in ("radiomic", "deep", "dlr") for c in ("extratrees", "svm", "logistic")]
+    rows = [Prediction(p, s, f, c, (f, c) == ("deep", "svm"), float(r := rng.random()), r > 0.5) for f, c in models for p, s in split.items()]
+    result = evaluate(rows, Outcomes(outcome, split), EvaluationConfig(bootstrap=100), 0)
+    write_json(result.metrics, folder / "metrics.json")
+    write_json(result.curves, folder / "curves.json")
+    write_report(folder)
+    html = page_of(folder)
+    assert "the AUC of the primary model (Deep with SVM) is not defined" in html
+    table = Tables(html).named("All models, laid out as in the published study")[2:]
+    entry = {(r["features"], r["classifier"], r["split"]): r for r in result.metrics["models"]}
+    assert [row[2][0] for row in table] == [shown(entry[f, c, "train"]["auc"]["value"]) for f, c in models]
+    assert [row[14] for row in table] == [["–"]] * 9
+    assert "External test: 0 events among 3 patients." in html
+    assert "Calibration slope" in html

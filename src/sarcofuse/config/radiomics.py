@@ -52,7 +52,7 @@ class RadiomicsConfig(Section):
     label: Annotated[int, Field(ge=1, description="Value of the region in the mask.")] = 1
     minimumROIDimensions: Annotated[Literal[1, 2, 3], Field(description="Least number of dimensions the region must extend in.")] = 2
     minimumROISize: Annotated[int | None, Field(ge=1, description="The region must have more voxels than this.")] = None
-    maximum_levels: Annotated[int, Field(ge=1, le=65535, description="More grey levels than this are refused before memory is gone.")] = 4096
+    maximum_levels: Annotated[int, Field(ge=1, le=32767, description="More grey levels than this are refused before memory is gone.")] = 4096
 
     @property
     def flat_axis(self) -> int | None:

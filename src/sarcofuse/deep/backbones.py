@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,20 +102,3 @@ def normalise(pictures: NDArray[np.uint8], entry: Backbone) -> Tensor:
     x = torch.from_numpy(np.ascontiguousarray(np.moveaxis(ordered, 3, 1)).astype(np.float32))
     return (x - torch.tensor(entry.subtract).view(1, 3, 1, 1)) / entry.divide
 
-
-def selected(maps: Sequence[Tensor], layer: str) -> Sequence[Tensor]:
-    """Give the feature maps that are pooled.
-
-    Parameters
-    ----------
-    maps : sequence of Tensor
-        Of all stages.
-    layer : {'last', 'blocks'}
-        ``deep.layer``.
-
-    Returns
-    -------
-    sequence of Tensor
-        The last, or all.
-    """
-    return maps[-1:] if layer == "last" else maps

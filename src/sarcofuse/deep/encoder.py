@@ -82,8 +82,7 @@ def encode(image: Volume, mask: Mask, config: DeepConfig, folder: Path, device: 
     """
     import torch
 
-    from sarcofuse.deep.backbones import selected
-    from sarcofuse.deep.pooling import pool_maps
+    from sarcofuse.deep.pooling import pool_maps, weights_for
 
     network, spacing = _network(folder, device, encoder_digest(folder))
     array, region = working_image(image, mask, spacing)
@@ -92,8 +91,9 @@ def encode(image: Volume, mask: Mask, config: DeepConfig, folder: Path, device: 
     box = _box(region > 0, spacing, config.margin_mm, [int(f) for f in network.shape_factor()])
     array, region = (_cut(a, box) for a in (array, region))
     maps = network.encoder(torch.from_numpy(array)[None, None].to(device))
+    weights = weights_for(config.pooling, region, spacing[::-1])
     seen: Crops = make_crops(image, mask, config.model_copy(update={"crop": "largest"}), SEEN)
-    return pool_maps(selected(maps, config.layer), region, config.pooling), seen.pictures
+    return pool_maps(maps[-1:] if config.layer == "last" else maps, weights, config.pooling), seen.pictures
 
 
 def working_image(image: Volume, mask: Mask, spacing: Sequence[float]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

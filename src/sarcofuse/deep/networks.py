@@ -11,6 +11,8 @@ LITE0 = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80),
 # (squeeze, expand) channels of fire2 to fire9, and after which of them the map is halved: reference [1]_ of SqueezeNet
 FIRES = {2: (16, 64), 3: (16, 64), 4: (32, 128), 5: (32, 128), 6: (48, 192), 7: (48, 192), 8: (64, 256), 9: (64, 256)}
 HALVED = (4, 8)
+STAGES = 5  # of LITE0 whose maps are still as fine as the regions that are pooled
+KEPT = (3, 5, 7)
 
 
 class SameConv(nn.Conv2d):
@@ -108,26 +110,30 @@ class EfficientNetLite0(nn.Module):
                 before = after
         self._conv_head, self._bn1, self._fc = nn.Conv2d(320, 1280, 1, bias=False), _norm(1280), nn.Linear(1280, 1000)
 
-    def maps(self, x: Tensor) -> list[Tensor]:
-        """Give the feature map that each stage ends with, and the last one.
+    def maps(self, x: Tensor, layer: str = "last") -> list[Tensor]:
+        """Give the last feature map, or those that the first five stages end with.
 
         Parameters
         ----------
         x : Tensor, shape (n, 3, 224, 224)
             Pictures, normalised.
+        layer : {'last', 'blocks'}
+            Which.
 
         Returns
         -------
         list of Tensor
-            Seven stages and the head's 1,280 channels.
+            The head's 1,280 channels (7 x 7); or 16, 24, 40, 80 and 112 channels (112 x 112 to 14 x 14), later stages not computed.
         """
-        found, ends = [], [sum(s[0] for s in LITE0[: i + 1]) for i in range(len(LITE0))]
+        found, ends = [], [sum(s[0] for s in LITE0[: i + 1]) for i in range(STAGES)]
         x = functional.relu6(self._bn0(self._conv_stem(x)))
         for number, block in enumerate(self._blocks, 1):
             x = block(x)
-            if number in ends:
+            if layer == "blocks" and number in ends:
                 found.append(x)
-        return [*found, functional.relu6(self._bn1(self._conv_head(x)))]
+                if number == ends[-1]:
+                    return found
+        return [functional.relu6(self._bn1(self._conv_head(x)))]
 
     def forward(self, x: Tensor) -> Tensor:
         """Classify.
@@ -193,28 +199,32 @@ class SqueezeNet(nn.Module):
             self.add_module(f"fire{number}", Fire(before, squeeze, expand))
             before = 2 * expand
 
-    def maps(self, x: Tensor) -> list[Tensor]:
-        """Give the feature map of the first convolution and of each fire module.
+    def maps(self, x: Tensor, layer: str = "last") -> list[Tensor]:
+        """Give the last feature map, or those of three fire modules before.
 
         Parameters
         ----------
         x : Tensor, shape (n, 3, 227, 227)
             Pictures, normalised.
+        layer : {'last', 'blocks'}
+            Which.
 
         Returns
         -------
         list of Tensor
-            Nine maps, the last of 512 channels.
+            The 512 channels of fire9 (13 x 13); or the 128, 256 and 384 channels of fire3, fire5 and fire7 (55 x 55 to 27 x 27), later modules not computed.
         """
-        x = functional.relu(self.conv1(x))
-        found = [x]
-        x = functional.max_pool2d(x, 3, 2, ceil_mode=True)
+        found = []
+        x = functional.max_pool2d(functional.relu(self.conv1(x)), 3, 2, ceil_mode=True)
         for number in FIRES:
             x = self.get_submodule(f"fire{number}")(x)
-            found.append(x)
+            if layer == "blocks" and number in KEPT:
+                found.append(x)
+                if number == KEPT[-1]:
+                    return found
             if number in HALVED:
                 x = functional.max_pool2d(x, 3, 2, ceil_mode=True)
-        return found
+        return [x]
 
     def forward(self, x: Tensor) -> Tensor:
         """Classify.

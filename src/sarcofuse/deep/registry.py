@@ -34,7 +34,7 @@ class Backbone:
     features : int
         Channels of the last feature map; 0 where the study's own segmenter decides.
     stages : tuple of int
-        Channels of the feature map that each stage ends with, the last feature map excluded.
+        Channels of the feature maps of earlier stages (``layer: blocks``).
     file : str
         Name of the weights file.
     sha256 : str
@@ -85,7 +85,7 @@ BACKBONES: dict[str, Backbone] = {
             divide=128.0,
             layer="_conv_head",
             features=1280,
-            stages=(16, 24, 40, 80, 112, 192, 320),
+            stages=(16, 24, 40, 80, 112),
             file="efficientnet-lite0-57934424.pth",
             sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
             tensors="b9f9e408690baf6fb2869c37c9e2bd719553d32fb565c3a679b133d182cb9c92",
@@ -105,7 +105,7 @@ BACKBONES: dict[str, Backbone] = {
             divide=1.0,
             layer="fire9",
             features=512,
-            stages=(96, 128, 128, 256, 256, 384, 384, 512),
+            stages=(128, 256, 384),
             file="squeezenet1_0_imagenet_deepcompression_fp16.pt",
             sha256="b1b86e963a35fe81926ba41cc9a7ba8945b1b588e319f11c878e132675622ca9",
             tensors="51fb9f2f15efcb645c835731e54d1c94d3200c99eaed22e09d71a7f893a76510",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
@@ -28,6 +29,33 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(before)
+
+
+def explain(problem: Exception, file: Path) -> str:
+    """Give the gist of a SimpleITK error: one line, without places in its source and without the path.
+
+    Parameters
+    ----------
+    problem : Exception
+        What SimpleITK raised.
+    file : Path
+        The file it was reading.
+
+    Returns
+    -------
+    str
+        A sentence without its full stop.
+    """
+    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
+    told = [line.split("ERROR:", 1)[1].strip() for line in lines if "ERROR:" in line] or lines[-1:] or [type(problem).__name__]
+    text = told[-1] or lines[-1]
+    if "Unable to determine ImageIO reader" in text:
+        return "it is no image of a known kind, or its header is damaged"
+    if text.startswith(("NiftiImageIO", "ImageFileReader", "itk::")):
+        text = text.split("): ", 1)[-1]
+    if "orthonormal" in text:
+        return "its axes are not at right angles (sheared or damaged orientation)"
+    return text.replace(str(file), file.name).rstrip(".")
 
 
 def to_sitk(item: Volume | Mask) -> sitk.Image:

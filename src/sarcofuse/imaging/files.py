@@ -8,7 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from sarcofuse.errors import CaseError, ImageError, MaskError
-from sarcofuse.imaging.convert import geometry_of, quiet, to_sitk
+from sarcofuse.imaging.convert import explain, geometry_of, quiet, to_sitk
 from sarcofuse.imaging.nifti import look
 from sarcofuse.records import Geometry, Mask, Volume
 from sarcofuse.runtime.files import atomic_file
@@ -190,33 +190,6 @@ def _inform(file: Path, patient_id: str, error: type[CaseError], what: str) -> s
         message = f"{what} has {reader.GetNumberOfComponents()} values a voxel (colour or vector); expected 1. Export it in grey"
         raise error(patient_id, message, file)
     return reader
-
-
-def explain(problem: Exception, file: Path) -> str:
-    """Give the gist of a SimpleITK error: one line, without places in its source and without the path.
-
-    Parameters
-    ----------
-    problem : Exception
-        What SimpleITK raised.
-    file : Path
-        The file it was reading.
-
-    Returns
-    -------
-    str
-        A sentence without its full stop.
-    """
-    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
-    told = [line.split("ERROR:", 1)[1].strip() for line in lines if "ERROR:" in line] or lines[-1:] or [type(problem).__name__]
-    text = told[-1] or lines[-1]
-    if "Unable to determine ImageIO reader" in text:
-        return "it is no image of a known kind, or its header is damaged"
-    if text.startswith(("NiftiImageIO", "ImageFileReader", "itk::")):
-        text = text.split("): ", 1)[-1]
-    if "orthonormal" in text:
-        return "its axes are not at right angles (sheared or damaged orientation)"
-    return text.replace(str(file), file.name).rstrip(".")
 
 
 def _not_finite(what: str, bad: int, voxels: int) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from sarcofuse.errors import ImageError
-from sarcofuse.imaging.convert import quiet
+from sarcofuse.imaging.convert import explain, from_sitk, quiet
 from sarcofuse.records import Geometry, Volume
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _NOT_IMAGES = frozenset({"SEG", "RTSTRUCT", "RTDOSE", "RTPLAN", "SR", "PR", "KO", "REG", "DOC"})
 _TAGS = [
     "SeriesInstanceUID", "Modality", "SeriesDescription", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "NumberOfFrames",
-    "FrameOfReferenceUID", "SamplesPerPixel", "InstanceNumber", "SOPInstanceUID",
+    "FrameOfReferenceUID", "SamplesPerPixel", "PerFrameFunctionalGroupsSequence",
 ]  # fmt: skip
 GAP_TOLERANCE = 0.05
 COSINE_TOLERANCE = 1e-3
@@ -161,9 +161,10 @@ def read_files(files: Sequence[Path], patient_id: str = "", folder: Path | None 
     folder = folder or files[0].parent
     headers = [read_header(f) for f in files]
     if len(files) == 1 and int(headers[0].get("NumberOfFrames", 1) or 1) > 1:
-        from sarcofuse.imaging.files import read_volume
-
-        return read_volume(files[0], patient_id)
+        if "PerFrameFunctionalGroupsSequence" not in headers[0]:
+            message = "multi-frame file whose frames have no positions; expected enhanced MR, or one file a slice. Export the original images, not a film"
+            raise ImageError(patient_id, message, folder)
+        return from_sitk(_execute(sitk.ImageFileReader(), str(files[0]), patient_id, folder))
     problem = _unlike(headers)
     if problem is None and len(files) < 2:
         problem = "series has 1 slice; expected a volume of several. Copy the whole series"
@@ -176,23 +177,28 @@ def read_files(files: Sequence[Path], patient_id: str = "", folder: Path | None 
     problem = _uneven(positions[order], heights[order], normal)
     if problem is not None:
         raise ImageError(patient_id, problem, folder)
-    reader = sitk.ImageSeriesReader()
-    reader.SetFileNames([str(files[i]) for i in order])
-    reader.SetOutputPixelType(sitk.sitkFloat32)
-    try:
-        with quiet():
-            array = sitk.GetArrayFromImage(reader.Execute())
-    except RuntimeError as error:
-        from sarcofuse.imaging.files import explain
-
-        message = f"DICOM series cannot be read: {explain(error, folder)}. Export it again"
-        raise ImageError(patient_id, message, folder) from error
+    array = sitk.GetArrayFromImage(_execute(sitk.ImageSeriesReader(), [str(files[i]) for i in order], patient_id, folder))
     spacing = [float(v) for v in headers[0].PixelSpacing]
     gap = float(heights[order[-1]] - heights[order[0]]) / (len(files) - 1)
     size = int(headers[0].Columns), int(headers[0].Rows), len(files)
     origin = positions[order[0]]
     direction = tuple(float(v) for v in np.stack([row, column, normal], axis=1).ravel())
     return Volume(array, Geometry(size, (spacing[1], spacing[0], gap), (float(origin[0]), float(origin[1]), float(origin[2])), direction))
+
+
+def _execute(reader: Any, source: str | list[str], patient_id: str, folder: Path) -> Any:  # noqa: ANN401 - SimpleITK has no types
+    """Read one file, or a file a slice, as float32."""
+    if isinstance(source, str):
+        reader.SetFileName(source)
+    else:
+        reader.SetFileNames(source)
+    reader.SetOutputPixelType(sitk.sitkFloat32)
+    try:
+        with quiet():
+            return reader.Execute()
+    except RuntimeError as error:
+        message = f"DICOM series cannot be read: {explain(error, folder)}. Export it again"
+        raise ImageError(patient_id, message, folder) from error
 
 
 def _series(uid: str, members: list[tuple[Path, Any]]) -> Series:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def dice(a: NDArray[np.generic], b: NDArray[np.generic]) -> float:
-    """Give the Dice coefficient, 2 \\|A and B\\| / (\\|A\\| + \\|B\\|) [1]_.
+    """Give the Dice coefficient: twice the common volume over the sum of both volumes [1]_.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def dice(a: NDArray[np.generic], b: NDArray[np.generic]) -> float:
 
 
 def volume_error(mask: NDArray[np.generic], truth: NDArray[np.generic]) -> float:
-    """Give the relative volume error, (\\|mask\\| - \\|truth\\|) / \\|truth\\|.
+    """Give the relative volume error: the volume of the mask less that of the truth, over that of the truth.
 
     Parameters
     ----------

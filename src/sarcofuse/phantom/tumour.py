@@ -220,7 +220,7 @@ def draw_oedema(rng: np.random.Generator, grid: Grid, outline: Outline, fascia: 
     """
     o = float(np.clip(latents.oedema, -2.5, 2.5))
     peak = 0.06 + 0.74 * ndtr(0.95 * o + 0.08 * rng.normal())
-    reach = 8.0 * np.exp(0.42 * o)
+    reach = 11.0 * np.exp(0.42 * o)
     feathers = 1 + np.float32(0.3) * coarse_noise(rng, grid, 8.0)
     away = np.maximum(outline.distance, 0)
     glow = np.float32(peak) * np.exp(-((away / np.float32(reach)) ** np.float32(1.3))) * np.clip(feathers, 0.2, 1.8)

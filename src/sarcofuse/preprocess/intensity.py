@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LEAST_COMPONENT = 0.1
 LEAST_VOXELS = 8
+PADDING = 0.002
 
 
 def otsu_threshold(values: NDArray[np.floating], bins: int = 256) -> float:
@@ -52,7 +53,7 @@ def foreground(array: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Find the voxels that give signal: Otsu's threshold on the logarithm of intensity.
 
     Fat can be twenty times as bright as muscle, so that on the intensities themselves the threshold would part tissues and not body from air. Padding
-    (voxels at the image's least value) is left out of the histogram where there is noise of its own beside it.
+    (voxels within `PADDING` of the image's range from its least value) is left out of the histogram where there is noise of its own beside it.
 
     Parameters
     ----------
@@ -68,7 +69,7 @@ def foreground(array: NDArray[np.float32]) -> NDArray[np.bool_]:
     if top <= least:
         return np.ones(array.shape, dtype=bool)
     scaled = np.log1p(np.clip((array - least) / (top - least), 0.0, 1.0) * 100.0)
-    beside = scaled[scaled > 0]
+    beside = scaled[scaled > np.log1p(100.0 * PADDING)]
     padded = scaled.size - beside.size > 0.01 * scaled.size and float(np.percentile(beside, 2.0)) < np.log1p(10.0)
     return np.asarray(scaled > otsu_threshold(beside if padded else scaled))
 

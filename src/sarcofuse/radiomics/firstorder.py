@@ -7,6 +7,8 @@ References
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -52,7 +54,7 @@ def compute(values: NDArray[np.float64], image: Discretised, config: RadiomicsCo
         "Median": p50,
         "Minimum": low,
         "Range": high - low,
-        "RobustMeanAbsoluteDeviation": float(np.abs(inner - inner.mean()).mean()),
+        "RobustMeanAbsoluteDeviation": float(np.abs(inner - inner.mean()).mean()) if len(inner) else math.nan,
         "RootMeanSquared": float(np.sqrt(energy / len(values))),
         "Skewness": third / variance**1.5 if variance else 0.0,
         "StandardDeviation": float(np.sqrt(variance)),

@@ -118,7 +118,7 @@ def average(rows: list[NDArray[np.float64]], width: int) -> list[float]:
 
 def _matrix(image: Discretised, offset: Offset, *, symmetric: bool) -> NDArray[np.float64]:
     pairs = matrices.cooccurrence(image.ranks, image.region.voxels, image.region.step(offset), len(image.present))
-    return (pairs + pairs.T if symmetric else pairs).astype(np.float64)
+    return pairs + pairs.T if symmetric else pairs
 
 
 def _read(matrix: NDArray[np.float64], image: Discretised) -> NDArray[np.float64]:

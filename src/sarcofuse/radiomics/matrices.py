@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 
 
 @compiled
-def cooccurrence(levels: Levels, voxels: Ints, step: int, count: int) -> NDArray[np.int64]:
+def cooccurrence(levels: Levels, voxels: Ints, step: int, count: int) -> Floats:
     """Count pairs of grey levels one step apart.
 
     Parameters
@@ -35,10 +35,10 @@ def cooccurrence(levels: Levels, voxels: Ints, step: int, count: int) -> NDArray
 
     Returns
     -------
-    ndarray of int64, shape (count, count)
+    ndarray of float64, shape (count, count)
         Voxels of the row's level whose neighbour has the column's level.
     """
-    pairs = np.zeros((count + 1, count + 1), np.int64)
+    pairs = np.zeros((count + 1, count + 1), np.float64)
     for v in voxels:
         pairs[levels[v], levels[v + step]] += 1
     return pairs[1:, 1:].copy()

@@ -29,7 +29,7 @@ class Numbering:
     >>> numbering = Numbering(["ANNA-7", "BERT-9"], identifiers=False)
     >>> numbering.label("BERT-9")
     'Patient 2'
-    >>> numbering.scrub("BERT-9_t2.nii.gz: tumour mask of BERT-9 is empty")
+    >>> numbering.scrub("BERT-9_t2.nii.gz: tumour mask of BERT-9 is empty", reason=True)
     'tumour mask of patient 2 is empty'
     """
 

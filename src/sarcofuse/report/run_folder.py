@@ -191,7 +191,10 @@ class RunFolder:
 
     @property
     def primary(self) -> tuple[str, str]:
-        """Feature set and classifier that the study leads with, as its settings fixed them."""
+        """Feature set and classifier that the study leads with: as metrics.json marks it, else as the settings name it."""
+        for row in self.metrics.get("models") or []:
+            if row.get("primary") is True:
+                return str(row.get("features", "")), str(row.get("classifier", ""))
         named = self.setting("models", "primary", default=None)
         return (str(named[0]), str(named[1])) if named else ("dlr", "extratrees")
 
@@ -203,8 +206,11 @@ class RunFolder:
 
     @property
     def models(self) -> list[tuple[str, str]]:
-        """Feature sets and classifiers, in the order of metrics.json."""
-        return list(dict.fromkeys((row.features, row.classifier) for row in self.scores))
+        """Feature sets in the order of metrics.json, and within each the classifiers in the order of the settings."""
+        wanted = [str(c) for c in self.setting("models", "classifiers", default=())]
+        found = list(dict.fromkeys((row.features, row.classifier) for row in self.scores))
+        sets = list(dict.fromkeys(features for features, _ in found))
+        return sorted(found, key=lambda m: (sets.index(m[0]), wanted.index(m[1]) if m[1] in wanted else len(wanted)))
 
     @property
     def outcome(self) -> str:
@@ -275,7 +281,7 @@ class RunFolder:
 
 def _model_scores(row: Mapping[str, Any]) -> ModelScores:
     features, classifier, split = (str(row.get(k, "")) for k in ("features", "classifier", "split"))
-    scores = {k: Score.read(v) for k, v in row.items() if k not in ("features", "classifier", "split", "patients", "events")}
+    scores = {k: Score.read(v) for k, v in row.items() if k not in ("features", "classifier", "split", "primary", "patients", "events")}
     return ModelScores(features, classifier, split, row.get("patients"), row.get("events"), scores)
 
 

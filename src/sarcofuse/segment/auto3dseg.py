@@ -75,8 +75,8 @@ def analyse_case(image: Volume, mask: Mask, patient_id: str) -> dict[str, Any]:
         If the mask is empty.
     """
     import torch
-    from monai.apps.auto3dseg import DataAnalyzer
-    from monai.data import MetaTensor
+    from monai.apps.auto3dseg.data_analyzer import DataAnalyzer
+    from monai.data.meta_tensor import MetaTensor
 
     if not mask.array.any():
         message = "training mask holds no tumour: 0 voxels; expected at least 1. Draw it, or leave the mask out"
@@ -84,14 +84,14 @@ def analyse_case(image: Volume, mask: Mask, patient_id: str) -> dict[str, Any]:
     affine = torch.diag(torch.tensor([*image.geometry.spacing, 1.0], dtype=torch.float64))
 
     def load(item: Mapping[str, str]) -> dict[str, MetaTensor]:
-        arrays = {"image": image.array, "label": mask.array}
+        arrays: dict[str, NDArray[Any]] = {"image": image.array, "label": mask.array}
         return {
             key: MetaTensor(torch.from_numpy(np.ascontiguousarray(array.transpose(2, 1, 0), dtype=np.float32)[None]), affine=affine, meta={"filename_or_obj": item[key]})
             for key, array in arrays.items()
         }
 
     with quiet():
-        analyser = DataAnalyzer({"training": [{"image": "case", "label": "case"}]}, output_path="", device="cpu", worker=0)
+        analyser: Any = DataAnalyzer({"training": [{"image": "case", "label": "case"}]}, output_path="", device="cpu", worker=0)
         found = analyser.get_all_case_stats(transform_list=[load])["stats_by_cases"]
     if not found:
         message = "Auto3DSeg's data analysis cannot read image and mask together; expected finite numbers on one grid. Look at both"
@@ -113,7 +113,7 @@ def summarise(cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     dict
         ``stats_summary`` of DataAnalyzer.
     """
-    from monai.auto3dseg import SegSummarizer
+    from monai.auto3dseg.seg_summarizer import SegSummarizer
 
     with quiet():
         summary = SegSummarizer("image", "label", do_ccp=False, hist_bins=0).summarize([dict(case) for case in cases])
@@ -139,7 +139,7 @@ def generate_bundles(folder: Path, stats: Mapping[str, Any], source: Mapping[str
     list of Path
         A folder a fold, with plan.json and configs/hyper_parameters.yaml.
     """
-    from monai.apps.auto3dseg import BundleGen
+    from monai.apps.auto3dseg.bundle_gen import BundleGen
 
     write_json(stats, folder / "datastats.json")
     write_json(source, folder / "source.json")
@@ -181,22 +181,22 @@ def ensemble_probabilities(folder: Path, weights: Sequence[Path], scores: Sequen
     ndarray of float32, shape (folds, 2, z, y, x)
         Probability by each network: of the image as it is, and averaged over flips.
     """
-    from monai.apps.auto3dseg import AlgoEnsembleBestByFold, AlgoEnsembleBuilder
+    from monai.apps.auto3dseg.ensemble_builder import AlgoEnsembleBestByFold, AlgoEnsembleBuilder
 
     from sarcofuse.segment.template.segresnetds.scripts.algo import SegresnetdsAlgo
 
-    class ByFold(AlgoEnsembleBestByFold):  # type: ignore[misc]
+    class ByFold(AlgoEnsembleBestByFold):
         """Keeps probabilities where upstream keeps the class."""
 
         def ensemble_pred(self, preds: Sequence[Any], sigmoid: bool = False) -> NDArray[np.float32]:  # noqa: ARG002 - upstream's signature
             return np.stack([p.cpu().numpy() for p in preds])
 
     with quiet():
-        builder = AlgoEnsembleBuilder([])
+        builder: Any = AlgoEnsembleBuilder([])
         builder.data_src_cfg["dataroot"], builder.data_src_cfg["datalist"] = "", []
         for fold, (file, score) in enumerate(zip(weights, scores, strict=True)):
             algo = SegresnetdsAlgo(str(TEMPLATES))
-            algo.output_path, algo.best_metric, algo.score = str(folder), str(file), score
+            algo.output_path, algo.weights, algo.score = str(folder), file, score
             builder.add_inferer(f"{ALGORITHM}_{fold}", algo, score)
         builder.set_ensemble_method(ByFold(len(weights)))
         found = builder.get_ensemble()({"infer_files": [image], "flips": flips, "device": device})

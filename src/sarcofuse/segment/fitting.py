@@ -159,8 +159,8 @@ def _networks(cases: Sequence[Case], arrays: Mapping[str, Path], folds: Mapping[
     plan = read_plan(planned / PLAN)
     tasks = []
     for fold in range(plan.folds):
-        training, held_out = ([arrays[c.patient_id] for c in cases if (folds[c.patient_id] == fold) is out] for out in (False, True))
-        key = digest("segment-train", VERSION, asdict(plan), fold, [a.name for a in training], [a.name for a in held_out])
+        training, held_out = ({c.patient_id: arrays[c.patient_id] for c in cases if (folds[c.patient_id] == fold) is out} for out in (False, True))
+        key = digest("segment-train", VERSION, asdict(plan), fold, [[p, a.name] for p, a in training.items()], [[p, a.name] for p, a in held_out.items()])
         tasks.append(Task(f"fold {fold}", key, (planned, fold, training, held_out)))
     done, lost = engine.run("segment-train", train_task, tasks, unit="epoch", steps=plan.epochs)
     if lost:
@@ -169,26 +169,27 @@ def _networks(cases: Sequence[Case], arrays: Mapping[str, Path], folds: Mapping[
     return [entry.folder for entry in done]
 
 
-def train_task(folder: Path, planned: Path, fold: int, training: Sequence[Path], held_out: Sequence[Path]) -> None:
+def train_task(folder: Path, planned: Path, fold: int, training: Mapping[str, Path], held_out: Mapping[str, Path]) -> None:
     """Train the bundle of one fold, or go on where it was left; an Engine task.
 
     Parameters
     ----------
     folder : Path
-        Where weights.safetensors and history.json go.
+        Where weights.safetensors, history.json and patients.json (who was seen, who was held out; stays in the cache) go.
     planned : Path
         Folder of `plan_task`.
     fold : int
         Which fold.
-    training, held_out : sequence of Path
-        Folders of `array_task`, in order of the patients' names.
+    training, held_out : mapping of str to Path
+        Folders of `array_task` by patient, in order of the names.
     """
     from sarcofuse.segment.auto3dseg import ALGORITHM, TEMPLATES
     from sarcofuse.segment.template.segresnetds.scripts.algo import SegresnetdsAlgo
 
     algorithm = SegresnetdsAlgo(str(TEMPLATES))
     algorithm.output_path = str(planned / f"{ALGORITHM}_{fold}")
-    algorithm.train({"folder": folder, "fold": fold, "training": [a / "case.npz" for a in training], "held_out": [a / "case.npz" for a in held_out]})
+    algorithm.train({"folder": folder, "fold": fold, "training": [a / "case.npz" for a in training.values()], "held_out": [a / "case.npz" for a in held_out.values()]})
+    write_json({"fold": fold, "training": list(training), "held_out": list(held_out)}, folder / "patients.json")
 
 
 def _model(planned: Path, networks: Sequence[Path], engine: Engine) -> Path:

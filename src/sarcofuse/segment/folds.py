@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterable
 
 from sarcofuse.errors import StageError
@@ -39,7 +40,7 @@ def assign_folds(patient_ids: Iterable[str], folds: int, seed: int) -> dict[str,
     """
     names = sorted(patient_ids)
     if len(set(names)) != len(names):
-        twice = next(a for a, b in zip(names, names[1:], strict=False) if a == b)
+        twice = next(a for a, b in itertools.pairwise(names) if a == b)
         message = f"segment: patient {twice} is given twice; expected every patient once"
         raise StageError(message)
     ranked = sorted(names, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).hexdigest())

@@ -129,7 +129,7 @@ def _apply(matrix: NDArray[np.float32], array: NDArray[np.float32], axis: int) -
         return array
     moved = np.ascontiguousarray(np.moveaxis(array, axis, 0))
     flat = matrix @ moved.reshape(moved.shape[0], -1)
-    return np.moveaxis(flat.reshape(len(matrix), *moved.shape[1:]), 0, axis)
+    return np.asarray(np.moveaxis(flat.reshape(len(matrix), *moved.shape[1:]), 0, axis), dtype=np.float32)
 
 
 def _means(count: int, size: int, step: float) -> NDArray[np.float32]:

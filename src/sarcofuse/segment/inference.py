@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -67,8 +67,8 @@ def _whole(network: torch.nn.Module, images: NDArray[np.float32], plan: Plan, de
 
 def _window(network: torch.nn.Module, images: NDArray[np.float32], plan: Plan, device: torch.device) -> NDArray[np.float32]:
     import torch
-    from monai.inferers import sliding_window_inference
+    from monai.inferers.utils import sliding_window_inference
 
     tensor = torch.from_numpy(images)[:, None].to(device)
-    logits = sliding_window_inference(tensor, plan.shape, 2, network, overlap=0.5, mode="gaussian", padding_mode="replicate")
+    logits: Any = sliding_window_inference(tensor, plan.shape, 2, network, overlap=0.5, mode="gaussian", padding_mode="replicate")
     return np.ascontiguousarray(torch.sigmoid(logits.float())[:, 0].cpu().numpy())

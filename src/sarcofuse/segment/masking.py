@@ -11,7 +11,7 @@ import numpy as np
 
 from sarcofuse.config.segment import RefineConfig, SegmentConfig
 from sarcofuse.errors import MaskError, StageError
-from sarcofuse.records import Case, MaskQuality, MaskSource, SetAside, Split
+from sarcofuse.records import Case, MaskQuality, MaskSource, SetAside
 from sarcofuse.runtime import Engine, Task, digest, read_json, single_thread, write_json
 from sarcofuse.segment.model import CARD, Segmenter
 
@@ -163,15 +163,10 @@ def _refined(
 def _judge(mask: Mask, mean: NDArray[np.float32], truth: NDArray[np.uint8] | None, steps: dict[str, float]) -> dict[str, Any]:
     from sarcofuse.metrics.overlap import dice, hd95_mm, volume_error
 
-    known = truth is not None
-    return {
-        "volume_ml": mask.volume_ml,
-        "confidence": float(mean[mask.array != 0].mean(dtype=np.float64)),
-        "dice": dice(mask.array, truth) if known else None,
-        "steps": steps,
-        "surface_mm": hd95_mm(mask.array, truth, mask.geometry.spacing) if known else None,
-        "volume_error": volume_error(mask.array, truth) if known else None,
-    }
+    found = {"volume_ml": mask.volume_ml, "confidence": float(mean[mask.array != 0].mean(dtype=np.float64)), "steps": steps}
+    if truth is None:
+        return found
+    return {**found, "dice": dice(mask.array, truth), "surface_mm": hd95_mm(mask.array, truth, mask.geometry.spacing), "volume_error": volume_error(mask.array, truth)}
 
 
 def _agreement(each: NDArray[np.float32], mean: NDArray[np.float32], work: WorkImage, config: RefineConfig) -> float:

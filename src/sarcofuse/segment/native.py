@@ -39,6 +39,6 @@ def restore_mask(mask_file: Path, native_image_file: Path) -> Mask:
     if not restored.array.any():
         restored = resample_mask(mask, grid, "nearest")
     if not restored.array.any():
-        message = "mask lies outside the native image; expected the mask that was made from it. Give the image that the mask belongs to"
-        raise MaskError("", message, mask_file)
+        whose, message = "", "mask lies outside the native image; expected the mask that was made from it. Give the image that the mask belongs to"
+        raise MaskError(whose, message, mask_file)
     return restored

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sarcofuse.errors import WeightsError
+from sarcofuse.errors import StageError, WeightsError
 from sarcofuse.runtime import atomic_file
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ def build_network(arguments: Mapping[str, Any]) -> torch.nn.Module:
     import torch
     from monai.networks.nets.segresnet_ds import SegResNetDS
 
-    network = SegResNetDS(**{k: tuple(v) if isinstance(v, list) and k != "norm" else v for k, v in arguments.items()})
+    given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in arguments.items()}
+    network = SegResNetDS(**given)
     for module in network.modules():
         if isinstance(module, torch.nn.Conv3d | torch.nn.ConvTranspose3d):
             module.stride = tuple(int(s) for s in module.stride)  # SegResNetDS leaves NumPy integers where a resolution is given
@@ -102,15 +103,13 @@ def pick_device(wanted: str) -> str:
 
     Raises
     ------
-    WeightsError
+    StageError
         If a GPU is wanted and there is none.
     """
     import torch
 
     there = torch.cuda.is_available()
     if wanted == "cuda" and not there:
-        from sarcofuse.errors import StageError
-
         message = "segment.device is cuda, but torch sees no GPU; expected one. Set segment.device: auto, or install a CUDA build of torch"
         raise StageError(message)
     return "cuda" if there and wanted != "cpu" else "cpu"

@@ -27,7 +27,7 @@ WARM = 0.15
 DECAY = 0.99
 
 
-class _Diverged(Exception):
+class _DivergedError(Exception):
     """The loss is no longer a finite number."""
 
 
@@ -109,7 +109,7 @@ def train_fold(folder: Path, plan: Plan, fold: int, training: Sequence[Path], he
             try:
                 state.losses.append(_epoch(state, plan, fold, samples))
                 state.epoch += 1
-            except _Diverged as problem:
+            except _DivergedError as problem:
                 if state.attempt:
                     message = (
                         f"segment: training of fold {fold} diverged twice: the loss was not a finite number, also with half the learning rate "
@@ -216,7 +216,7 @@ def _epoch(state: _State, plan: Plan, fold: int, samples: Sequence[Sample]) -> f
             logits = state.network(image)
         loss = loss_of(logits, share)
         if not bool(torch.isfinite(loss)):
-            raise _Diverged
+            raise _DivergedError
         state.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(state.network.parameters(), 1.0)

@@ -177,10 +177,14 @@ def _draw_decision(axes: Axes, run: RunFolder, split: str, feature_sets: Sequenc
         if not treated and everybody.size == x.size:
             axes.plot(x, everybody, color=INK, lw=1.1, label="Treat all")
             axes.axhline(0, color=INK, lw=1.1, ls=(0, (6, 2)), label="Treat none")
-            treated, top = True, max(top, float(np.nanmax(everybody)))
+            treated, top = True, max(top, _peak(everybody))
         if (features, classifier) == run.primary and low.size == x.size == high.size:
             axes.fill_between(x, low, high, color=colour_of(features), alpha=0.16, linewidth=0)
-            top = max(top, float(np.nanmax(high)))
+            top = max(top, _peak(high))
         axes.plot(x, y, color=colour_of(features), ls=dashes_of(features), label=feature_name(features))
-        top = max(top, float(np.nanmax(y)))
+        top = max(top, _peak(y))
     axes.set(xlim=(0, 1), ylim=(-0.3 * top, 1.08 * top))
+
+
+def _peak(values: NDArray[np.float64]) -> float:
+    return float(values[np.isfinite(values)].max(initial=0.0))

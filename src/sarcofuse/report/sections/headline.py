@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sarcofuse.report.blocks import Block, Callout, Paragraph, Tile, Tiles, count, figure, interval
 from sarcofuse.report.plotting import Studio
 from sarcofuse.report.run_folder import SPLIT_NAMES, ModelScores, RunFolder, model_name
@@ -34,8 +36,10 @@ def headline(run: RunFolder, studio: Studio) -> list[Block]:
     if not shown:
         blocks.append(Callout("No result yet", (f"The run holds no evaluation of the primary model ({model_name(*run.primary)}).",), "warning"))
     else:
-        blocks += [Paragraph(meaning(shown[0], run), "lead"), _tiles(run, shown)]
-    warnings = [run.numbering.scrub(str(w)) for w in run.run.get("warnings") or []] + few_events(run)
+        defined = next((i for i, row in enumerate(shown) if row.auc.value is not None), 0)
+        blocks += [*(Paragraph(meaning(row, run), "lead") for row in shown[: defined + 1]), _tiles(run, shown)]
+    given = [str(w) for w in run.run.get("warnings") or []]
+    warnings = [sentence(run.numbering.scrub(w)) for w in given] + few_events(run, given)
     if warnings:
         blocks.append(Callout("Before you rely on this", tuple(dict.fromkeys(warnings)), "warning"))
     return blocks
@@ -86,13 +90,37 @@ def _bounds(row: ModelScores, run: RunFolder) -> tuple[str, str]:
     return bounds, f"{count(row.patients, 'patient')}, {count(row.events, 'event')}"
 
 
-def few_events(run: RunFolder) -> list[str]:
+def sentence(text: str) -> str:
+    """Make a warning a sentence: a capital first, a full stop last.
+
+    Parameters
+    ----------
+    text : str
+        The warning.
+
+    Returns
+    -------
+    str
+        The sentence.
+
+    Examples
+    --------
+    >>> sentence("two sites have one patient each")
+    'Two sites have one patient each.'
+    """
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+
+
+def few_events(run: RunFolder, given: Sequence[str]) -> list[str]:
     """Warn of splits with too few events, or too few patients without, to judge a model by.
 
     Parameters
     ----------
     run : RunFolder
         What there is to show.
+    given : sequence of str
+        The run's own warnings, which may have said so already.
 
     Returns
     -------
@@ -100,7 +128,7 @@ def few_events(run: RunFolder) -> list[str]:
         A sentence a split.
     """
     found = []
-    for split in run.splits:
+    for split in (s for s in run.splits if not any(w.startswith(f"split {s} has") for w in given)):
         row = next(r for r in run.scores if r.split == split)
         if row.patients is None or row.events is None or min(row.events, row.patients - row.events) >= FEW:
             continue

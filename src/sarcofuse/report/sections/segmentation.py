@@ -171,7 +171,8 @@ def _draw_overlay(image: NDArray[np.float32], mask: NDArray[np.uint8], given: ND
             axes.contour(xs, ys, inside, levels=[0.5], colors=[HALO], linewidths=2.7, linestyles="solid")
             axes.contour(xs, ys, inside, levels=[0.5], colors=[colour], linewidths=1.5, linestyles=style)
     left, bottom = 0.04 * width, 0.96 * height
-    axes.plot([left, left + BAR_MM], [bottom, bottom], color="white", lw=1.8, solid_capstyle="butt")
+    axes.plot([left, left + BAR_MM], [bottom, bottom], color=HALO, lw=3.4)
+    axes.plot([left, left + BAR_MM], [bottom, bottom], color="white", lw=1.8)
     axes.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
 
 

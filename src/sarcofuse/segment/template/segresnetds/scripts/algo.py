@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from monai.apps.auto3dseg import BundleAlgo
+from monai.apps.auto3dseg.bundle_gen import BundleAlgo
 
 from sarcofuse.config.segment import SegmentConfig
 from sarcofuse.runtime import plain, read_json, write_text
@@ -18,7 +18,7 @@ from sarcofuse.segment.training import train_fold
 HYPER = "hyper_parameters.yaml"
 
 
-class SegresnetdsAlgo(BundleAlgo):  # type: ignore[misc]
+class SegresnetdsAlgo(BundleAlgo):
     """SegResNetDS for one fold.
 
     Upstream starts ``python train.py`` in a shell and pickles or unpickles algorithms; here training is a function call, and what is kept is JSON, YAML and safetensors.
@@ -33,6 +33,7 @@ class SegresnetdsAlgo(BundleAlgo):  # type: ignore[misc]
         super().__init__(template_path)
         self.name = "segresnetds"
         self.score = 0.0
+        self.weights = Path()
 
     def fill_template_config(self, data_stats_filename: str, algo_path: str, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401 - upstream's signature
         """Decide spacing, network and training from the data analysis, and write them into the bundle.
@@ -60,7 +61,7 @@ class SegresnetdsAlgo(BundleAlgo):  # type: ignore[misc]
         write_text(yaml.safe_dump(filled, sort_keys=False), Path(algo_path) / "configs" / HYPER)
         return {HYPER: filled}
 
-    def train(self, train_params: Mapping[str, Any] | None = None, device_setting: Mapping[str, Any] | None = None) -> float:
+    def train(self, train_params: Mapping[str, Any] | None = None, device_setting: Mapping[str, Any] | None = None) -> float:  # type: ignore[override]  # noqa: ARG002
         """Train in this process, or go on where a broken training was.
 
         Parameters
@@ -84,7 +85,7 @@ class SegresnetdsAlgo(BundleAlgo):  # type: ignore[misc]
         """The plan of the bundle, or of the trained ensemble that stands in for it."""
         return read_plan(Path(self.output_path) / "plan.json")
 
-    def get_score(self, *args: object, **kwargs: object) -> float:
+    def get_score(self, *args: object, **kwargs: object) -> float:  # noqa: ARG002
         """Give the mean Dice of the held-out cases.
 
         Parameters
@@ -99,7 +100,7 @@ class SegresnetdsAlgo(BundleAlgo):  # type: ignore[misc]
         """
         return self.score
 
-    def get_inferer(self, *args: object, **kwargs: Any) -> InferClass:  # noqa: ANN401 - upstream's signature
+    def get_inferer(self, *args: object, **kwargs: Any) -> InferClass:  # noqa: ANN401, ARG002 - upstream's signature
         """Give what predicts.
 
         Parameters
@@ -114,4 +115,4 @@ class SegresnetdsAlgo(BundleAlgo):  # type: ignore[misc]
         InferClass
             With the network loaded.
         """
-        return InferClass(self.plan, Path(self.best_metric), **kwargs)
+        return InferClass(self.plan, self.weights, **kwargs)

@@ -242,14 +242,14 @@ def _features(patient_id: str, image: Volume, mask: Mask, config: DeepConfig, so
 
 def _look(crops: Crops, config: DeepConfig, entry: Backbone, source: Source) -> NDArray[np.float64]:
     """Show the pictures to the network one by one; give the features, averaged over pictures."""
-    from sarcofuse.deep.backbones import load_network, normalise, selected
-    from sarcofuse.deep.pooling import pool_maps
+    from sarcofuse.deep.backbones import load_network, normalise
+    from sarcofuse.deep.pooling import pool_maps, weights_for
 
     network = load_network(entry.name, source.path, source.device)
     rows = []
-    for picture, tumour in zip(crops.pictures, crops.tumour, strict=True):
-        maps = network.maps(normalise(picture[None], entry).to(source.device))
-        rows.append(pool_maps(selected(maps, config.layer), tumour, config.pooling))
+    for picture, tumour, length in zip(crops.pictures, crops.tumour, crops.pixel_mm, strict=True):
+        maps = network.maps(normalise(picture[None], entry).to(source.device), config.layer)
+        rows.append(pool_maps(maps, weights_for(config.pooling, tumour, (length, length)), config.pooling))
     found: NDArray[np.float64] = np.mean(rows, axis=0)
     return found
 
