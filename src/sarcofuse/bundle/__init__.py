@@ -2,6 +2,6 @@
 
 from sarcofuse.bundle.manifest import Manifest, read_manifest
 from sarcofuse.bundle.predict import Bundle, Risk, load_bundle
-from sarcofuse.bundle.write import lead_model, write_bundle
+from sarcofuse.bundle.write import Parts, lead_model, write_bundle
 
-__all__ = ["Bundle", "Manifest", "Risk", "lead_model", "load_bundle", "read_manifest", "write_bundle"]
+__all__ = ["Bundle", "Manifest", "Parts", "Risk", "lead_model", "load_bundle", "read_manifest", "write_bundle"]

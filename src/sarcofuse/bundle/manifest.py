@@ -43,6 +43,7 @@ class Manifest(Section):
     radiomics: RadiomicsConfig
     deep: DeepConfig
     weights: str | None = None
+    clinical: dict[str, tuple[str, ...] | None] | None = None
     columns: dict[str, tuple[str, ...]]
     models: tuple[BundledModel, ...]
     training_ranges: dict[str, dict[str, tuple[float, float]]]

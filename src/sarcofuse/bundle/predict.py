@@ -137,6 +137,7 @@ class Bundle:
 
     def _features(self, patients: Sequence[Patient], engine: Engine) -> tuple[dict[str, FeatureTable], list[Case], list[SetAside]]:
         from sarcofuse import deep, preprocess, radiomics, segment
+        from sarcofuse.cohort import encode_clinical
 
         manifest = self.manifest
         cases, aside = preprocess.prepare(patients, manifest.preprocess, engine, mask_label=manifest.mask_label)
@@ -156,7 +157,10 @@ class Bundle:
         radiomic, failed_radiomic = radiomics.extract(masked, manifest.radiomics, engine)
         weights = None if manifest.weights is None else self.folder / manifest.weights
         deeps, failed_deep = deep.extract(masked, manifest.deep, engine, weights=weights, encoder=encoder)
-        return {"radiomic": radiomic, "deep": deeps}, masked, aside + failed_radiomic + failed_deep
+        tables = {"radiomic": radiomic, "deep": deeps}
+        if manifest.clinical is not None:
+            tables["clinical"] = encode_clinical(patients, manifest.clinical)
+        return tables, masked, aside + failed_radiomic + failed_deep
 
     def predict_tables(self, tables: Mapping[str, FeatureTable], patient_ids: Sequence[str], *, all_models: bool = False) -> list[Risk]:
         """Score patients from their features.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,26 @@ if TYPE_CHECKING:
     from sarcofuse.models import FittedModel
 
 
-def write_bundle(folder: Path, config: StudyConfig, models: Sequence[FittedModel], tables: Mapping[str, FeatureTable], *, segmenter: Path | None, weights: Path | None) -> None:
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a bundle carries beside its models.
+
+    Attributes
+    ----------
+    segmenter : Path or None
+        Folder of the segmentation networks, if the study trained them.
+    weights : Path or None
+        Weights of the backbone, if they came as a file.
+    clinical : mapping or None
+        How clinical variables become numbers, if models use them.
+    """
+
+    segmenter: Path | None = None
+    weights: Path | None = None
+    clinical: Mapping[str, tuple[str, ...] | None] | None = None
+
+
+def write_bundle(folder: Path, config: StudyConfig, models: Sequence[FittedModel], tables: Mapping[str, FeatureTable], parts: Parts) -> None:
     """Write everything that scoring a new patient needs.
 
     Parameters
@@ -31,10 +51,8 @@ def write_bundle(folder: Path, config: StudyConfig, models: Sequence[FittedModel
         The frozen models.
     tables : mapping of str to FeatureTable
         Features of the training patients by block, for the training ranges.
-    segmenter : Path or None
-        Folder of the segmentation networks, if the study trained them.
-    weights : Path or None
-        Weights of the backbone, if they came as a file.
+    parts : Parts
+        Networks, weights and clinical schema, as far as there are any.
     """
     from sarcofuse.models import save_estimator
 
@@ -59,11 +77,11 @@ def write_bundle(folder: Path, config: StudyConfig, models: Sequence[FittedModel
                 warnings=tuple(model.warnings),
             )
         )
-    if segmenter is not None:
-        shutil.copytree(segmenter, part / "segmenter")
-    if weights is not None:
+    if parts.segmenter is not None:
+        shutil.copytree(parts.segmenter, part / "segmenter")
+    if parts.weights is not None:
         (part / "weights").mkdir()
-        shutil.copyfile(weights, part / "weights" / weights.name)
+        shutil.copyfile(parts.weights, part / "weights" / parts.weights.name)
     files = {f.relative_to(part).as_posix(): digest_file(f) for f in sorted(part.rglob("*")) if f.is_file()}
     manifest = Manifest(
         format=FORMAT,
@@ -76,7 +94,8 @@ def write_bundle(folder: Path, config: StudyConfig, models: Sequence[FittedModel
         segment=config.segment,
         radiomics=config.radiomics,
         deep=config.deep.model_copy(update={"weights": None}),
-        weights=None if weights is None else f"weights/{weights.name}",
+        weights=None if parts.weights is None else f"weights/{parts.weights.name}",
+        clinical=None if parts.clinical is None else dict(parts.clinical),
         columns={name: tuple(columns) for model in models for name, columns in model.blocks.items()},
         models=tuple(bundled),
         training_ranges={name: _ranges(table) for name, table in tables.items()},

@@ -289,7 +289,7 @@ def _do(function: Callable[..., None], folder: Path, task: Task, kept: bool) -> 
 def _main_left_alone() -> Iterator[None]:
     """Keep new workers from importing the user's script again: tasks are importable functions, and a script without a guard would start itself anew."""
     main = sys.modules["__main__"]
-    hidden = {name: vars(main)[name] for name in ("__file__", "__spec__") if name in vars(main)}
+    hidden: dict[str, Any] = {name: vars(main)[name] for name in ("__file__", "__spec__") if name in vars(main)}
     vars(main).pop("__file__", None)
     main.__spec__ = None
     try:

@@ -11,27 +11,28 @@ VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMB
 
 @contextmanager
 def single_thread() -> Iterator[None]:
-    """Hold BLAS, OpenMP, SimpleITK and torch (those that are loaded) to one thread within the block.
+    """Hold BLAS, OpenMP, SimpleITK, and torch if it is loaded, to one thread within the block.
+
+    Code that imports torch within the block must set its threads itself.
 
     Yields
     ------
     None
         Nothing.
     """
+    import SimpleITK as sitk
     from threadpoolctl import threadpool_limits
 
-    torch, sitk = sys.modules.get("torch"), sys.modules.get("SimpleITK")
+    torch = sys.modules.get("torch")
     before_torch = torch.get_num_threads() if torch else 0
-    before_itk = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads() if sitk else 0
+    before_itk = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     try:
         with threadpool_limits(1):
             if torch:
                 torch.set_num_threads(1)
-            if sitk:
-                sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+            sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
             yield
     finally:
         if torch:
             torch.set_num_threads(before_torch)
-        if sitk:
-            sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before_itk)
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before_itk)

@@ -15,7 +15,8 @@ from sarcofuse.runtime import Engine, digest_file, read_json, read_table, write_
 from sarcofuse.study.folder import RunFolder
 
 if TYPE_CHECKING:
-    from sarcofuse.models import FittedModel, Signature
+    from sarcofuse.models import FittedModel
+    from sarcofuse.models.record import Signature
 
 STAGES = ("cohort", "preprocess", "segment", "radiomics", "deep", "models", "evaluation", "report")
 
@@ -212,8 +213,8 @@ def _keep_table(state: _Study, table: FeatureTable, aside: Sequence[SetAside]) -
 
 def _models(state: _Study) -> None:
     from sarcofuse import models
-    from sarcofuse.bundle import lead_model, write_bundle
-    from sarcofuse.cohort import clinical_table
+    from sarcofuse.bundle import Parts, lead_model, write_bundle
+    from sarcofuse.cohort import clinical_schema, clinical_table
 
     config, outcome = state.config, state.outcome
     if config.models.clinical:
@@ -229,7 +230,8 @@ def _models(state: _Study) -> None:
         state.predictions += [Prediction(p.patient_id, p.split, model.features, model.classifier, model is lead, risks[p.patient_id], risks[p.patient_id] >= model.threshold) for p in complete]
     write_json([m.record() for m in state.models], state.folder.path / "models.json")
     weights = None if config.deep.weights is None else state.home / config.deep.weights
-    write_bundle(state.folder.path / "bundle", config, state.models, tables, segmenter=state.segmenter, weights=weights)
+    parts = Parts(state.segmenter, weights, clinical_schema(state.cohort.patients) if "clinical" in tables else None)
+    write_bundle(state.folder.path / "bundle", config, state.models, tables, parts)
     state.folder.write_predictions(state.predictions)
 
 
@@ -258,6 +260,7 @@ def _evaluate(state: _Study) -> None:
 
     state.folder.note_opening("evaluation", state.predictions)
     result = evaluate(state.predictions, state.cohort.outcomes, state.config.evaluation, state.config.seed)
+    state.folder.warnings += [w for w in result.warnings if w not in state.folder.warnings]
     metrics = {**result.metrics, "segmentation": _dice_by_split(state.quality), "bayes": _bayes(state)}
     write_json(metrics, state.folder.path / "metrics.json")
     write_json(result.curves, state.folder.path / "curves.json")
