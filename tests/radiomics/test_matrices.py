@@ -68,7 +68,7 @@ def test_runs_are_maximal_and_cover_every_voxel(levels):
             if level and look(levels, add(place, offset, -1)) != level:
                 length = next(k for k in range(1, 9) if look(levels, add(place, offset, k)) != level)
                 expected[level, length] += 1
-        found = matrices.runs(image.ranks, image.region.voxels, image.region.step(offset), len(image.present), max(levels.shape))
+        found = matrices.runs(image.ranks, image.region.voxels, image.region.step(offset), image.histogram, max(levels.shape))
         assert {(i + 1, j + 1): int(found[i, j]) for i, j in np.argwhere(found)} == dict(expected)
         assert (found * np.arange(1, found.shape[1] + 1)).sum() == np.count_nonzero(levels)
 

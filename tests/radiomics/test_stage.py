@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -91,7 +92,8 @@ def test_a_run_folder_can_be_moved(cases, tmp_path, monkeypatch):
     extract(cases, CONFIG, serial(tmp_path))
     shutil.move(tmp_path / "images", tmp_path / "elsewhere")
     shutil.move(tmp_path / "cache", tmp_path / "moved")
-    moved = [Case(c.patient_id, c.split, c.site, tmp_path / "elsewhere" / c.image.name, tmp_path / "elsewhere" / f"{c.patient_id}-mask.nii.gz", c.image, c.image_digest, c.mask_digest) for c in cases[:2]]
+    there = tmp_path / "elsewhere"
+    moved = [replace(c, image=there / c.image.name, mask=there / c.mask.name) for c in cases[:2]]
     monkeypatch.setattr(stage, "measure", lambda *args: pytest.fail("measured again"))
     table, _ = extract(moved, CONFIG, serial(tmp_path, "moved"))
     assert table.patient_ids == ("P-3", "P-1")

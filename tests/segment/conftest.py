@@ -29,10 +29,10 @@ def make_case(folder: Path, index: int, split: Split = "train", shape: tuple[int
     image = body * 100.0 + inside * 90.0 + rng.normal(0, 15, shape)
     grid = Geometry((shape[2], shape[1], shape[0]), SPACING, (-30.0, -40.0, 12.0))
     volume, mask = Volume(image.astype(np.float32), grid), Mask(inside.astype(np.uint8), grid)
-    place = folder / f"P{index:02d}"
+    place = folder / f"PERSON-{index:02d}"
     write_volume(volume, place / "image.nii.gz")
     write_mask(mask, place / "mask.nii.gz")
-    return Case(f"P{index:02d}", split, "A", place / "image.nii.gz", place / "mask.nii.gz", place / "image.nii.gz", content_digest(volume), content_digest(mask), "given")
+    return Case(f"PERSON-{index:02d}", split, "A", place / "image.nii.gz", place / "mask.nii.gz", place / "image.nii.gz", content_digest(volume), content_digest(mask), "given")
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -48,3 +49,17 @@ def test_killed_in_every_stage_and_run_again(finished: RunResult, home: Path, tm
         if file.is_file():
             assert (out / file.relative_to(finished.folder)).read_bytes() == file.read_bytes(), file.name
     assert not list((out / "cache").rglob("*.part"))
+
+
+def test_ctrl_c_ends_in_one_plain_line(home: Path, tmp_path: Path) -> None:
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from sarcofuse.cli import main; main()"
+    command = [sys.executable, "-c", code, "run", str(home / "study.yaml"), "--out", str(tmp_path / "run")]
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        deadline = time.time() + 60
+        while time.time() < deadline and not busy_stages(tmp_path / "run" / "cache"):
+            time.sleep(0.05)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 1
+    assert (tmp_path / "log").read_text().strip() == "sarcofuse: interrupted; finished work is kept, the same command goes on from there"

@@ -10,6 +10,8 @@ import typer
 from sarcofuse.cli import apply, study
 from sarcofuse.errors import SarcofuseError
 
+INTERRUPTED = 130
+"""What typer gives for Ctrl-C."""
 HELP = """Predict recurrence of soft tissue sarcoma from one MRI, honestly validated.
 
 Start with `sarcofuse demo`; for your own patients `sarcofuse init FOLDER`, then `check`, then `run`.
@@ -70,9 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         _say(str(error))
         code = error.exit_code
-    except typer.Abort:
-        _say("interrupted; finished work is kept, the same command goes on from there")
-        code = 1
+    except (typer.Abort, KeyboardInterrupt):
+        code = INTERRUPTED
     except Exception as error:
         if hasattr(error, "show") and hasattr(error, "exit_code"):
             error.show()
@@ -80,6 +81,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if debug:
             raise
         _say(f"unexpected {type(error).__name__}: {error}. Finished work is kept. Run again with --debug for the full traceback.")
+        code = 1
+    if code == INTERRUPTED:
+        _say("interrupted; finished work is kept, the same command goes on from there")
         code = 1
     sys.exit(code if isinstance(code, int) else 0)
 

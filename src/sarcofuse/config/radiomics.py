@@ -19,14 +19,14 @@ class RadiomicsConfig(Section):
     """Radiomic features of the tumour, with PyRadiomics' names and conventions."""
 
     classes: Annotated[tuple[FeatureClass, ...], Field(min_length=1, description="Feature classes.")] = ("shape", "firstorder", "glcm", "glrlm", "glszm", "gldm", "ngtdm")
-    features: Annotated[dict[FeatureClass, tuple[str, ...]], Field(default_factory=dict, description="Names of the wanted features by class; a class that is not named gives all of its features.")]
+    features: Annotated[dict[FeatureClass, tuple[str, ...]], Field(description="Names of the wanted features by class; a class that is not named gives all of its features.")] = {}
     original: Annotated[bool, Field(description="Features of the image itself.")] = True
     log_sigma: Annotated[tuple[Annotated[int | float, Field(gt=0)], ...], Field(description="Widths in mm of the Laplacian of Gaussian; empty for none.")] = (1.0, 3.0, 5.0)
     wavelet: Annotated[str | None, Field(description="Wavelet by PyWavelets' name, eight sub-bands a level; empty for none.")] = "coif1"
     wavelet_level: Annotated[int, Field(ge=1, le=5, description="Number of wavelet levels.")] = 1
     wavelet_start: Annotated[int, Field(ge=0, le=5, description="Wavelet levels to pass over before the first that is used.")] = 0
     further_images: Annotated[tuple[FurtherImage, ...], Field(description="Further images to take features of: square, squareroot, logarithm, exponential, gradient.")] = ()
-    image_settings: Annotated[dict[ImageType, dict[str, Any]], Field(default_factory=dict, description="Settings that differ for one image type, such as {log: {binWidth: 5}}.")]
+    image_settings: Annotated[dict[ImageType, dict[str, Any]], Field(description="Settings that differ for one image type, such as {log: {binWidth: 5}}.")] = {}
     binWidth: Annotated[float, Field(gt=0, description="Width of a grey-level bin, in units of the (normalised) image.")] = 25.0
     binCount: Annotated[int | None, Field(ge=1, description="Number of grey-level bins; overrides binWidth.")] = None
     resampledPixelSpacing: Annotated[tuple[float, float, float] | None, Field(description="Resample to this voxel size along x, y, z in mm first; 0 keeps that axis. Empty keeps the grid.")] = None

@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
 from sarcofuse.errors import ConfigError
 
 TREES = 300
-TUNING_TREES = 100
+TUNING_TREES = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a classifier is built for.
+
+    Attributes
+    ----------
+    seed : int
+        Seed.
+    patients : int
+        Training patients.
+    columns : int
+        Columns that it sees.
+    monotone : bool
+        Whether more of a column can only mean more risk: so it is with signatures, which are log-odds already.
+    """
+
+    seed: int
+    patients: int
+    columns: int
+    monotone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,22 +42,25 @@ class Classifier:
     Attributes
     ----------
     build : callable
-        ``build(seed, **settings)`` gives an unfitted scikit-learn classifier.
+        ``build(setting, **parameters)`` gives an unfitted scikit-learn classifier.
     default : mapping
-        Settings without tuning.
+        Parameters without tuning.
     grid : mapping of str to tuple
-        Values that tuning tries, plainest first: of equally good settings the first is taken.
+        Values that tuning tries, plainest first.
     light : mapping
-        Settings while tuning that only save time.
+        Parameters while tuning that only save time.
+    patience : float
+        Tuning takes the plainest candidate whose loss exceeds the least by no more than this many standard errors of their difference.
     """
 
     build: Callable[..., Any]
     default: Mapping[str, Any]
     grid: Mapping[str, tuple[Any, ...]]
-    light: Mapping[str, Any]
+    light: Mapping[str, Any] = field(default_factory=dict)
+    patience: float = 0.0
 
     def candidates(self, *, tuning: bool) -> list[dict[str, Any]]:
-        """List the settings to try.
+        """List the parameters to try.
 
         Parameters
         ----------
@@ -45,73 +70,77 @@ class Classifier:
         Returns
         -------
         list of dict
-            Settings, plainest first.
+            Parameters, plainest first.
         """
         if not tuning:
             return [dict(self.default)]
         return [{**self.default, **dict(zip(self.grid, values, strict=True))} for values in product(*self.grid.values())]
 
 
-def _extratrees(seed: int, **settings: object) -> object:
+def _forest(kind: Any, setting: Setting, parameters: Mapping[str, Any]) -> object:  # noqa: ANN401 - a scikit-learn class
+    monotone = [1] * setting.columns if setting.monotone else None
+    return kind(**{"n_estimators": TREES, "max_features": "sqrt", "random_state": setting.seed, "n_jobs": 1, "monotonic_cst": monotone, **parameters})
+
+
+def _extratrees(setting: Setting, **parameters: object) -> object:
     from sklearn.ensemble import ExtraTreesClassifier
 
-    return ExtraTreesClassifier(**{"n_estimators": TREES, "random_state": seed, "n_jobs": 1, **settings})
+    return _forest(ExtraTreesClassifier, setting, parameters)
 
 
-def _randomforest(seed: int, **settings: object) -> object:
+def _randomforest(setting: Setting, **parameters: object) -> object:
     from sklearn.ensemble import RandomForestClassifier
 
-    return RandomForestClassifier(**{"n_estimators": TREES, "random_state": seed, "n_jobs": 1, **settings})
+    return _forest(RandomForestClassifier, setting, parameters)
 
 
-def _svm(seed: int, **settings: Any) -> object:  # noqa: ANN401 - handed on
-    from sarcofuse.models.platt import PlattSVC
+def _svm(setting: Setting, C: float, steepness: float) -> object:
+    from sklearn.svm import SVC
 
-    return PlattSVC(seed=seed, **settings)
+    return SVC(C=C, gamma=steepness / setting.columns, class_weight="balanced", random_state=setting.seed)
 
 
-def _logistic(seed: int, **settings: object) -> object:
+def _logistic(setting: Setting, C: float) -> object:
     from sklearn.linear_model import LogisticRegression
 
-    return LogisticRegression(**{"max_iter": 5000, "tol": 1e-8, "random_state": seed, **settings})
+    return LogisticRegression(C=C, max_iter=5000, tol=1e-8, random_state=setting.seed)
 
 
-def _gradientboosting(seed: int, **settings: object) -> object:
+def _gradientboosting(setting: Setting, **parameters: object) -> object:
     from sklearn.ensemble import GradientBoostingClassifier
 
-    return GradientBoostingClassifier(**{"random_state": seed, **settings})
+    return GradientBoostingClassifier(**{"learning_rate": 0.05, "subsample": 0.7, "random_state": setting.seed, **parameters})
 
 
-def _knn(_seed: int, **settings: Any) -> object:  # noqa: ANN401 - handed on
-    from sarcofuse.models.neighbours import NeighbourShare
+def _knn(setting: Setting, share: float) -> object:
+    from sklearn.neighbors import KNeighborsClassifier
 
-    return NeighbourShare(**settings)
+    return KNeighborsClassifier(n_neighbors=max(1, round(share * setting.patients)), algorithm="kd_tree")
 
 
-def _naivebayes(_seed: int, **settings: object) -> object:
+def _naivebayes(_setting: Setting, var_smoothing: float) -> object:
     from sklearn.naive_bayes import GaussianNB
 
-    return GaussianNB(**settings)
+    return GaussianNB(var_smoothing=var_smoothing)
 
 
-def _mlp(seed: int, **settings: object) -> object:
+def _mlp(setting: Setting, alpha: float) -> object:
     from sklearn.neural_network import MLPClassifier
 
-    return MLPClassifier(**{"hidden_layer_sizes": (8,), "solver": "lbfgs", "max_iter": 300, "random_state": seed, **settings})
+    return MLPClassifier(hidden_layer_sizes=(8,), solver="lbfgs", max_iter=300, alpha=alpha, random_state=setting.seed)
 
 
-_LEAVES = (0.2, 0.1, 0.05, 0.02)
-_FOREST = {"min_samples_leaf": 0.05, "max_features": "sqrt"}
+_LEAVES: dict[str, tuple[Any, ...]] = {"min_samples_leaf": (0.1, 0.04, 0.015)}
 
 CLASSIFIERS: dict[str, Classifier] = {
-    "extratrees": Classifier(_extratrees, _FOREST, {"min_samples_leaf": _LEAVES}, {"n_estimators": TUNING_TREES}),
-    "svm": Classifier(_svm, {"C": 1.0, "gamma": 0.3}, {"gamma": (0.03, 0.1, 0.3, 1.0), "C": (0.1, 1.0, 10.0)}, {}),
-    "logistic": Classifier(_logistic, {"C": 1.0}, {"C": (0.001, 0.01, 0.1, 1.0, 10.0)}, {}),
-    "randomforest": Classifier(_randomforest, _FOREST, {"min_samples_leaf": _LEAVES}, {"n_estimators": TUNING_TREES}),
-    "gradientboosting": Classifier(_gradientboosting, {"n_estimators": 100, "learning_rate": 0.05, "max_depth": 1, "subsample": 0.7}, {"max_depth": (1, 2), "n_estimators": (50, 100, 200)}, {}),
-    "knn": Classifier(_knn, {"share": 0.1}, {"share": (0.3, 0.2, 0.1, 0.05)}, {}),
-    "naivebayes": Classifier(_naivebayes, {"var_smoothing": 1e-9}, {"var_smoothing": (1.0, 0.1, 1e-9)}, {}),
-    "mlp": Classifier(_mlp, {"alpha": 1.0}, {"alpha": (10.0, 1.0, 0.1)}, {}),
+    "extratrees": Classifier(_extratrees, {"min_samples_leaf": 0.04}, _LEAVES, {"n_estimators": TUNING_TREES}),
+    "svm": Classifier(_svm, {"C": 1.0, "steepness": 0.1}, {"steepness": (0.03, 0.1, 0.3), "C": (0.1, 1.0, 10.0)}, patience=1.0),
+    "logistic": Classifier(_logistic, {"C": 1.0}, {"C": (0.001, 0.01, 0.1, 1.0, 10.0)}),
+    "randomforest": Classifier(_randomforest, {"min_samples_leaf": 0.04}, _LEAVES, {"n_estimators": TUNING_TREES}),
+    "gradientboosting": Classifier(_gradientboosting, {"n_estimators": 100, "max_depth": 1}, {"max_depth": (1, 2), "n_estimators": (50, 100, 200)}),
+    "knn": Classifier(_knn, {"share": 0.1}, {"share": (0.3, 0.2, 0.1, 0.05)}),
+    "naivebayes": Classifier(_naivebayes, {"var_smoothing": 0.1}, {"var_smoothing": (1.0, 0.1, 1e-9)}),
+    "mlp": Classifier(_mlp, {"alpha": 1.0}, {"alpha": (10.0, 1.0, 0.1)}, patience=1.0),
 }
 
 

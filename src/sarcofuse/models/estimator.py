@@ -1,4 +1,4 @@
-"""What a bundle keeps of a model: signatures, scaler and classifier in one scikit-learn estimator."""
+"""What a bundle keeps of a model: signatures, scaler, classifier and sigmoid in one scikit-learn estimator."""
 
 from __future__ import annotations
 
@@ -8,26 +8,36 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.ensemble._forest import ForestClassifier
+from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.preprocessing import StandardScaler
 
+from sarcofuse.models.calibrate import probability
 from sarcofuse.models.record import Floats, Signature
 
+_LEAST = 1e-4
 
-class ScaledClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """A fitted scaler and a fitted classifier.
+
+class CalibratedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A fitted scaler, a fitted classifier, and the sigmoid that makes its scores probabilities.
 
     Parameters
     ----------
     scaler : StandardScaler
         Fitted.
+    used : ndarray of float, shape (columns,)
+        1 for a column that is used, 0 for one that is not.
     classifier : object
-        Fitted, with ``predict_proba`` for classes 0 and 1.
+        Fitted, for classes 0 and 1.
+    slope, offset : float
+        The sigmoid, see `sarcofuse.models.calibrate.fit_sigmoid`.
     """
 
-    def __init__(self, scaler: StandardScaler, classifier: Any) -> None:  # noqa: ANN401 - any scikit-learn classifier
+    def __init__(self, scaler: StandardScaler, used: Floats, classifier: Any, slope: float = 1.0, offset: float = 0.0) -> None:  # noqa: ANN401 - any scikit-learn classifier
         self.scaler = scaler
+        self.used = used
         self.classifier = classifier
+        self.slope = slope
+        self.offset = offset
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
@@ -37,10 +47,37 @@ class ScaledClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Classes: 0 and 1."""
         return np.array([0, 1])
 
+    def scores(self, X: ArrayLike, *, singly: bool = True) -> Floats:
+        """Give the classifier's scores: its decision values, or else the log-odds of its probabilities held within 0.0001 and 0.9999.
+
+        Parameters
+        ----------
+        X : array-like, shape (patients, columns)
+            What the classifier was trained on.
+        singly : bool
+            Whether to go through the patients one by one, so that a patient's score has the same bits alone and among others. Forests do not need it.
+
+        Returns
+        -------
+        ndarray, shape (patients,)
+            Scores.
+        """
+        given = np.asarray(X, dtype=np.float64)
+        if not len(given):
+            return np.empty(0)
+        values = self.scaler.transform(given) * self.used
+        if not singly or isinstance(self.classifier, ExtraTreesClassifier | RandomForestClassifier):
+            return self._raw(values)
+        return np.concatenate([self._raw(values[i : i + 1]) for i in range(len(values))])
+
+    def _raw(self, values: Floats) -> Floats:
+        if hasattr(self.classifier, "decision_function"):
+            return np.asarray(self.classifier.decision_function(values), dtype=np.float64)
+        risk = np.clip(self.classifier.predict_proba(values)[:, 1], _LEAST, 1.0 - _LEAST)
+        return np.array([float(np.log(r / (1.0 - r))) for r in risk])
+
     def predict_proba(self, X: ArrayLike) -> Floats:
         """Give the probabilities of no event and event.
-
-        Forests go through all patients at once, every other classifier goes through them one by one: a patient's risk has the same bits alone and among others.
 
         Parameters
         ----------
@@ -50,15 +87,25 @@ class ScaledClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         ndarray, shape (patients, 2)
-            Probabilities.
+            Probabilities; the same bits for a patient alone and among others.
         """
-        given = np.asarray(X, dtype=np.float64)
-        if not len(given):
-            return np.empty((0, 2))
-        values = self.scaler.transform(given)
-        if isinstance(self.classifier, ForestClassifier):
-            return np.asarray(self.classifier.predict_proba(values), dtype=np.float64)
-        return np.vstack([self.classifier.predict_proba(values[i : i + 1]) for i in range(len(values))])
+        risk = np.array([probability(float(s), self.slope, self.offset) for s in self.scores(X)])
+        return np.column_stack([1.0 - risk, risk])
+
+    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
+        """Give the more probable class.
+
+        Parameters
+        ----------
+        X : array-like, shape (patients, columns)
+            What the classifier was trained on.
+
+        Returns
+        -------
+        ndarray of int, shape (patients,)
+            0 or 1.
+        """
+        return (self.predict_proba(X)[:, 1] >= 0.5).astype(np.int64)
 
 
 class RiskModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -72,11 +119,11 @@ class RiskModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Features of each block; the input is the blocks side by side.
     view : {'signatures', 'features'}
         Whether the classifier sees one signature a block, or the features that they selected.
-    tail : ScaledClassifier
+    tail : CalibratedClassifier
         The fitted classifier.
     """
 
-    def __init__(self, signatures: Sequence[Signature], widths: Sequence[int], view: str, tail: ScaledClassifier) -> None:
+    def __init__(self, signatures: Sequence[Signature], widths: Sequence[int], view: str, tail: CalibratedClassifier) -> None:
         self.signatures = signatures
         self.widths = widths
         self.view = view
@@ -113,8 +160,7 @@ class RiskModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             message = f"the model reads {sum(self.widths)} features, found an array of shape {values.shape}"
             raise ValueError(message)
         blocks = np.split(values, np.cumsum(self.widths)[:-1], axis=1)
-        look = [s.transform(b) if self.view == "signatures" else s.features(b) for s, b in zip(self.signatures, blocks, strict=True)]
-        return np.hstack(look)
+        return np.hstack([s.transform(b) if self.view == "signatures" else s.features(b) for s, b in zip(self.signatures, blocks, strict=True)])
 
     def predict_proba(self, X: ArrayLike) -> Floats:
         """Give the probabilities of no event and event.
@@ -144,4 +190,4 @@ class RiskModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ndarray of int, shape (patients,)
             0 or 1.
         """
-        return (self.predict_proba(X)[:, 1] >= 0.5).astype(np.int64)
+        return self.tail.predict(self.columns(X))

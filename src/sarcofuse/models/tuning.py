@@ -5,23 +5,26 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sarcofuse.metrics import auc
 from sarcofuse.models.blocks import Integers, View, assemble, inner_folds
-from sarcofuse.models.classifiers import Classifier, find_classifier
+from sarcofuse.models.calibrate import fit_sigmoid
+from sarcofuse.models.classifiers import Classifier, Setting, find_classifier
 from sarcofuse.models.record import Floats
 
+if TYPE_CHECKING:
+    from sarcofuse.models.estimator import CalibratedClassifier
+
 VERSION = "models classifiers 1"
-_LEAST_RISK = 1e-3
 
 
 def learn_classifier(folder: Path, classifier: str, view: str, signatures: Sequence[Path], y: Floats, inner: int, seed: int, tuning: bool) -> None:
     """Train a classifier on what signatures show of a training set.
 
-    Writes the trained classifier (``classifier.skops``, if nobody was left out), the risks of the patients left out and the settings (``result.json``).
+    Writes the trained classifier (``classifier.skops``, if nobody was left out), the risks of the patients left out and the parameters (``result.json``).
 
     Parameters
     ----------
@@ -45,53 +48,19 @@ def learn_classifier(folder: Path, classifier: str, view: str, signatures: Seque
     from sarcofuse.models.persist import save_estimator
     from sarcofuse.runtime import write_json
 
-    kind, fold = find_classifier(classifier), inner_folds(y, inner, seed)
+    fold = inner_folds(y, inner, seed)
     seen = assemble(signatures, view, fold)
-    settings, loss, decision = tune(kind, seen, y, fold, seed, tuning=tuning)
-    tail = train(kind, settings, seen.train, y, seed, decision)
+    tail, parameters = learn(find_classifier(classifier), seen, y, fold, seed, tuning=tuning, monotone=view == "signatures")
     if len(seen.test) == 0:
         save_estimator(tail, folder / "classifier.skops")
-    write_json({"risks": tail.predict_proba(seen.test)[:, 1], "parameters": {**settings, "inner_log_loss": loss}, "columns": seen.train.shape[1]}, folder / "result.json")
+    write_json({"risks": tail.predict_proba(seen.test)[:, 1], "parameters": parameters}, folder / "result.json")
 
 
-def train(kind: Classifier, settings: dict[str, Any], X: Floats, y: Floats, seed: int, decision: Floats | None = None) -> Any:  # noqa: ANN401 - a lazily imported class
-    """Train a scaler and a classifier.
+def learn(kind: Classifier, seen: View, y: Floats, fold: Integers | None, seed: int, *, tuning: bool, monotone: bool) -> tuple[CalibratedClassifier, dict[str, Any]]:
+    """Choose parameters on inner folds, train on everybody, and calibrate on the inner folds' scores.
 
-    Parameters
-    ----------
-    kind : Classifier
-        Which.
-    settings : dict
-        Its settings.
-    X : ndarray, shape (patients, columns)
-        What it sees.
-    y : ndarray of 0 and 1, shape (patients,)
-        Outcome.
-    seed : int
-        Seed of the classifier.
-    decision : ndarray, shape (patients,), optional
-        Out-of-fold decision values, for a classifier that calibrates itself on them.
-
-    Returns
-    -------
-    ScaledClassifier
-        Fitted.
-    """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.preprocessing import StandardScaler
-
-    from sarcofuse.models.estimator import ScaledClassifier
-
-    scaler, machine = StandardScaler().fit(X), kind.build(seed, **settings)
-    extra = {} if decision is None else {"decision": decision}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        machine.fit(scaler.transform(X), y.astype(np.int64), **extra)
-    return ScaledClassifier(scaler, machine)
-
-
-def tune(kind: Classifier, seen: View, y: Floats, fold: Integers | None, seed: int, *, tuning: bool) -> tuple[dict[str, Any], float | None, Floats | None]:
-    """Choose settings by the log-loss on inner folds, whose features were selected without them.
+    Of each inner fold the classifier sees what was selected without it, so neither tuning nor calibration knows the patients they are judged on. Every candidate is
+    judged by the log-loss of its calibrated scores.
 
     Parameters
     ----------
@@ -102,57 +71,81 @@ def tune(kind: Classifier, seen: View, y: Floats, fold: Integers | None, seed: i
     y : ndarray of 0 and 1, shape (patients,)
         Outcome of the training set.
     fold : ndarray of int, shape (patients,), or None
-        Inner folds; without them the default settings are taken.
+        Inner folds; without them the default parameters are taken and the calibration rests on the training patients themselves.
     seed : int
         Seed of the classifier.
     tuning : bool
-        Whether to try more than the default settings.
+        Whether to try more than the default parameters.
+    monotone : bool
+        Whether more of a column can only mean more risk.
 
     Returns
     -------
-    settings : dict
-        The best.
-    loss : float or None
-        Their mean log-loss on the inner folds.
-    decision : ndarray or None
-        Their out-of-fold decision values, from a classifier that has some.
+    tail : CalibratedClassifier
+        Trained and calibrated.
+    parameters : dict
+        What was chosen, and its log-loss on the inner folds.
     """
-    from sarcofuse.models.platt import PlattSVC, fit_sigmoid
-
-    candidates, calibrates = kind.candidates(tuning=tuning), isinstance(kind.build(seed, **kind.default), PlattSVC)
-    if fold is None or (len(candidates) == 1 and not calibrates):
-        return dict(kind.default), None, None
-    best: tuple[dict[str, Any], float | None, Floats | None] = (dict(kind.default), None, None)
-    for settings in candidates:
+    if fold is None:
+        tail = train(kind, kind.default, seen.train, y, seed, monotone=monotone)
+        tail.slope, tail.offset = fit_sigmoid(tail.scores(seen.train, singly=False), y)
+        return tail, {**kind.default, "inner_log_loss": None}
+    trials = []
+    for parameters in kind.candidates(tuning=tuning):
         score = np.empty(y.size)
-        for k, (learn, check) in enumerate(seen.inner):
-            tail = train(kind, {**settings, **(kind.light if tuning else {})}, learn, y[fold != k], seed, np.zeros(len(learn)) if calibrates else None)
-            scaled = tail.scaler.transform(check)
-            score[fold == k] = tail.classifier.decision_function(scaled) if calibrates else tail.classifier.predict_proba(scaled)[:, 1]
-        risk = score
-        if calibrates:
-            slope, offset = fit_sigmoid(score, y)
-            risk = 1.0 / (1.0 + np.exp(-(slope * score + offset)))
-        loss = log_loss(y, risk)
-        if best[1] is None or loss < best[1] - 1e-9:
-            best = (settings, loss, score if calibrates else None)
+        for k, (known, unknown) in enumerate(seen.inner):
+            score[fold == k] = train(kind, {**parameters, **kind.light}, known, y[fold != k], seed, monotone=monotone).scores(unknown, singly=False)
+        slope, offset = fit_sigmoid(score, y)
+        eta = slope * score + offset
+        trials.append((parameters, np.logaddexp(0.0, eta) - y * eta, (slope, offset)))
+    parameters, losses, line = trials[_choose([t[1] for t in trials], kind.patience)]
+    tail = train(kind, parameters, seen.train, y, seed, monotone=monotone)
+    tail.slope, tail.offset = line
+    return tail, {**parameters, "inner_log_loss": float(losses.mean())}
+
+
+def _choose(losses: Sequence[Floats], patience: float) -> int:
+    """Give the plainest candidate that is hardly worse than the best."""
+    best = int(np.argmin([round(float(loss.mean()), 9) for loss in losses]))
+    for i, loss in enumerate(losses):
+        gap = loss - losses[best]
+        if float(gap.mean()) <= patience * float(gap.std()) / np.sqrt(gap.size):
+            return i
     return best
 
 
-def log_loss(y: NDArray[Any], risk: Floats) -> float:
-    """Mean log-loss, with risks held within 0.001 and 0.999 so that one certain error does not decide alone.
+def train(kind: Classifier, parameters: Any, X: Floats, y: Floats, seed: int, *, monotone: bool) -> CalibratedClassifier:  # noqa: ANN401 - a mapping handed on
+    """Train a scaler and a classifier; its sigmoid is still missing.
 
     Parameters
     ----------
+    kind : Classifier
+        Which.
+    parameters : mapping
+        Its parameters.
+    X : ndarray, shape (patients, columns)
+        What it sees.
     y : ndarray of 0 and 1, shape (patients,)
         Outcome.
-    risk : ndarray, shape (patients,)
-        Risks.
+    seed : int
+        Seed of the classifier.
+    monotone : bool
+        Whether more of a column can only mean more risk. A column for which these patients show the contrary is then left out.
 
     Returns
     -------
-    float
-        The loss.
+    CalibratedClassifier
+        With the sigmoid of slope 1 and offset 0.
     """
-    held = np.clip(risk, _LEAST_RISK, 1.0 - _LEAST_RISK)
-    return float(-(y * np.log(held) + (1 - y) * np.log1p(-held)).mean())
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.preprocessing import StandardScaler
+
+    from sarcofuse.models.estimator import CalibratedClassifier
+
+    scaler = StandardScaler().fit(X)
+    used = np.array([float(not monotone or auc(y, column) > 0.5) for column in X.T])
+    machine = kind.build(Setting(seed, y.size, X.shape[1], monotone), **parameters)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        machine.fit(scaler.transform(X) * used, y.astype(np.int64))
+    return CalibratedClassifier(scaler, used, machine)

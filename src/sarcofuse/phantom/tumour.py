@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     Field = NDArray[np.float32]
 
+CAPSULE_MM = 5.0
+"""Within about this distance of the tumour its pseudocapsule keeps the oedema out, so that filters that reach over the edge of the mask see little of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Seat:
@@ -220,8 +223,9 @@ def draw_oedema(rng: np.random.Generator, grid: Grid, outline: Outline, fascia: 
     """
     o = float(np.clip(latents.oedema, -2.5, 2.5))
     peak = 0.06 + 0.74 * ndtr(0.95 * o + 0.08 * rng.normal())
-    reach = 11.0 * np.exp(0.42 * o)
+    reach = 14.0 * np.exp(0.38 * o)
     feathers = 1 + np.float32(0.3) * coarse_noise(rng, grid, 8.0)
     away = np.maximum(outline.distance, 0)
-    glow = np.float32(peak) * np.exp(-((away / np.float32(reach)) ** np.float32(1.3))) * np.clip(feathers, 0.2, 1.8)
+    capsule = 1 - np.exp(-((away / np.float32(CAPSULE_MM)) ** 2))
+    glow = np.float32(peak) * capsule * np.exp(-((away / np.float32(reach)) ** np.float32(1.5))) * np.clip(feathers, 0.2, 1.8)
     return np.asarray(glow * (np.float32(0.3) + np.float32(0.7) * soft(fascia, 1.5)), dtype=np.float32)

@@ -59,7 +59,7 @@ def compute_runs(image: Discretised, config: RadiomicsConfig) -> dict[str, float
     for offset in offsets(region.inside.shape, (1,), config.flat_axis, both=False):
         step = region.step(offset)
         if matrices.touches(image.ranks, region.voxels, step) or _share_a_line(region, offset):
-            counted.append((offset, matrices.runs(image.ranks, region.voxels, step, len(image.present), longest).astype(np.float64)))
+            counted.append((offset, matrices.runs(image.ranks, region.voxels, step, image.histogram, longest)))
     sizes = np.arange(1.0, longest + 1.0)
     if config.weightingNorm is not None and counted:
         weighted = [length(offset, region.spacing, config.weightingNorm) * p for offset, p in counted]

@@ -49,7 +49,7 @@ def image_names(config: RadiomicsConfig) -> list[tuple[ImageType, str]]:
     list of (type, name)
         In the order in which features are given.
     """
-    return [(kind, name) for kind, entry in IMAGE_TYPES.items() for name in entry.names(config)]
+    return [(kind, name) for kind, entry in IMAGE_TYPES.items() for name in entry.names(config.for_image(kind))]
 
 
 def filtered(prepared: Prepared, config: RadiomicsConfig) -> Iterator[tuple[ImageType, str, NDArray[np.generic] | None]]:
@@ -72,9 +72,10 @@ def filtered(prepared: Prepared, config: RadiomicsConfig) -> Iterator[tuple[Imag
         The image within the region's bounding box; None where the filter is not defined on this image.
     """
     for kind, entry in IMAGE_TYPES.items():
-        names = entry.names(config)
+        own = config.for_image(kind)
+        names = entry.names(own)
         if names:
-            for name, values in zip(names, entry.images(prepared, config), strict=True):
+            for name, values in zip(names, entry.images(prepared, own), strict=True):
                 yield kind, name, values
 
 

@@ -45,7 +45,7 @@ def cooccurrence(levels: Levels, voxels: Ints, step: int, count: int) -> Floats:
 
 
 @compiled
-def runs(levels: Levels, voxels: Ints, step: int, count: int, longest: int) -> NDArray[np.int64]:
+def runs(levels: Levels, voxels: Ints, step: int, histogram: Ints, longest: int) -> Floats:
     """Count runs of equal level along a direction.
 
     Parameters
@@ -56,28 +56,28 @@ def runs(levels: Levels, voxels: Ints, step: int, count: int, longest: int) -> N
         Places of the region's voxels.
     step : int
         Offset of the next voxel.
-    count : int
-        Number of levels.
+    histogram : ndarray of int64, shape (levels,)
+        Voxels of each level.
     longest : int
         Length that no run exceeds.
 
     Returns
     -------
-    ndarray of int64, shape (count, longest)
+    ndarray of float64, shape (levels, longest)
         Runs of the row's level; column j holds those of length j + 1.
     """
-    found = np.zeros((count + 1, longest + 1), np.int64)
+    found = np.zeros((len(histogram), longest), np.float64)
+    found[:, 0] = histogram
     for v in voxels:
         level = levels[v]
-        found[level, 1] += 1
         if levels[v + step] == level and levels[v - step] != level:
             place, length = v + step, 1
             while levels[place] == level:
                 place += step
                 length += 1
-            found[level, length] += 1
-            found[level, 1] -= length
-    return found[1:, 1:].copy()
+            found[level - 1, length - 1] += 1
+            found[level - 1, 0] -= length
+    return found
 
 
 @compiled

@@ -125,13 +125,15 @@ def _border(padded: NDArray[np.bool_]) -> NDArray[np.int64]:
 def _diameters(padded: NDArray[np.bool_], size: NDArray[np.float64]) -> tuple[float, float, float, float]:
     """Give the largest distance of mesh vertices of equal z, of equal y, of equal x, and of any."""
     points = _border(padded)
-    planar = []
+    planar, ends = [], points
     for axis, along in ((0, 2), (1, 2), (2, 1)):
         other = 3 - axis - along
         kept = _row_ends(points, (along, other, axis))
         starts = np.flatnonzero(np.r_[True, np.diff(kept[:, axis]) != 0, True])
         planar.append(math.sqrt(_widest_by_group(kept * (size / 2.0), starts)))
-    return planar[0], planar[1], planar[2], _widest(_row_ends(points, (2, 1, 0)) * (size / 2.0))
+    for order in ((2, 1, 0), (1, 2, 0), (0, 1, 2)):
+        ends = _row_ends(ends, order)
+    return planar[0], planar[1], planar[2], _widest(ends * (size / 2.0))
 
 
 def _row_ends(points: NDArray[np.int64], order: tuple[int, int, int]) -> NDArray[np.int64]:

@@ -46,12 +46,7 @@ def cooccurrence_features(p: NDArray[np.float64], levels: NDArray[np.int64], hig
                 energy += q * q
                 hxy -= q * math.log2(q + EPSILON)
                 largest = max(largest, q)
-    ux = uy = hx = hy = 0.0
-    for i in range(n):
-        ux += px[i] * levels[i]
-        uy += py[i] * levels[i]
-        hx -= px[i] * math.log2(px[i] + EPSILON)
-        hy -= py[i] * math.log2(py[i] + EPSILON)
+    (ux, hx), (uy, hy) = _margin(px, levels), _margin(py, levels)
     vx = vy = covariance = hxy1 = hxy2 = 0.0
     for i in range(n):
         vx += px[i] * (levels[i] - ux) ** 2
@@ -74,6 +69,15 @@ def cooccurrence_features(p: NDArray[np.float64], levels: NDArray[np.int64], hig
     found[9:14] = _sums(plus, ux + uy)
     found[14:23] = _differences(minus, highest)
     return found
+
+
+@compiled
+def _margin(p: NDArray[np.float64], levels: NDArray[np.int64]) -> tuple[float, float]:
+    mean = entropy = 0.0
+    for i in range(len(p)):
+        mean += p[i] * levels[i]
+        entropy -= p[i] * math.log2(p[i] + EPSILON)
+    return mean, entropy
 
 
 @compiled
@@ -168,10 +172,8 @@ def emphasis_features(counts: NDArray[np.float64], levels: NDArray[np.float64], 
         found[10] += p / levels[i] ** 2
         found[11] += p * levels[i] ** 2
         mean_level += p * levels[i]
-    for i in range(n):
-        found[7] += by_level[i] / total * (levels[i] - mean_level) ** 2
-    for j in range(m):
-        found[8] += by_size[j] / total * (sizes[j] - mean_size) ** 2
+    found[7] = (by_level / total * (levels - mean_level) ** 2).sum()
+    found[8] = (by_size / total * (sizes - mean_size) ** 2).sum()
     found[6], found[9] = total / voxels, entropy
     return found
 

@@ -111,11 +111,10 @@ class Engine:
             self._client.close()
             self._client = None
             return
-        executor.shutdown(wait=not kill, cancel_futures=kill)
-        if kill:
-            for pid in processes:
-                with _gone_is_fine():
-                    os.kill(pid, signal.SIGTERM)
+        for pid in processes if kill else ():
+            with _gone_is_fine():
+                os.kill(pid, signal.SIGTERM)
+        executor.shutdown(wait=True, cancel_futures=kill)
 
     def run(self, stage: str, function: Callable[..., None], tasks: Sequence[Task], *, unit: str = "patient", steps: int = 1) -> tuple[list[Entry], list[SetAside]]:
         """Do the tasks whose results are not there yet.
@@ -251,6 +250,9 @@ def _begin() -> None:
     for variable in VARIABLES:
         os.environ[variable] = "1"
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    from tqdm import tqdm
+
+    tqdm.set_lock(threading.RLock())  # its own lock would be reported as leaked when the worker is stopped
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_follow, args=(parent.sentinel,), daemon=True).start()

@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+BEND, BEND_BY, GAMMA = 0.8, 0.5, 0.5
+"""Share of volumes whose grey scale is bent; deviation of the logarithm of the slopes of its six pieces; largest logarithm of the exponent."""
+FIELD, CONTRAST = 0.25, 0.3
+"""Deviation of the logarithm of the bias field at its 27 nodes; largest logarithm of contrast, and shift in deviations."""
+
 
 def place(image: NDArray[np.float32], label: NDArray[np.float32], shape: tuple[int, int, int], rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Crop a volume, or repeat its edge, to fill a shape, at a random place; a crop always holds part of the tumour if there is one.
@@ -85,21 +90,24 @@ def _flip_and_warp(image: torch.Tensor, label: torch.Tensor, rng: np.random.Gene
 
 
 def _recolour(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Scale, shift, gamma, bias field, blur and noise, each for some of the volumes."""
+    """Another scanner: a bent grey scale, bias field, contrast, brightness, blur and noise, each for some of the volumes."""
     import torch
 
+    low, high = float(image.min()), max(float(image.max()), float(image.min()) + 1e-6)
+    if rng.random() < BEND:
+        knots = np.linspace(low, high, 7)
+        rise = np.cumsum(np.concatenate([[0.0], np.exp(rng.normal(0, BEND_BY, size=6))]))
+        gamma = float(np.exp(rng.uniform(-GAMMA, GAMMA)))
+        bent = np.interp(image.numpy(), knots, low + (high - low) * (rise / rise[-1]) ** gamma)
+        image = torch.from_numpy(bent.astype(np.float32))
     if rng.random() < 0.5:
-        low, high = float(image.min()), float(image.max())
-        span = max(high - low, 1e-6)
-        image = ((image - low) / span).clamp(0, 1) ** float(np.exp(rng.uniform(-0.4, 0.4))) * span + low
-    if rng.random() < 0.5:
-        coarse = torch.from_numpy(rng.normal(0, 0.2, size=(1, 1, 3, 3, 3)).astype(np.float32))
+        coarse = torch.from_numpy(rng.normal(0, FIELD, size=(1, 1, 3, 3, 3)).astype(np.float32))
         field = torch.nn.functional.interpolate(coarse, size=tuple(image.shape), mode="trilinear", align_corners=True)[0, 0]
-        image = (image - image.min()) * torch.exp(field) + image.min()
-    image = image * float(np.exp(rng.uniform(-0.25, 0.25))) + float(rng.uniform(-0.25, 0.25))
-    if rng.random() < 0.2:
+        image = (image - low) * torch.exp(field) + low
+    image = image * float(np.exp(rng.uniform(-CONTRAST, CONTRAST))) + float(rng.uniform(-CONTRAST, CONTRAST))
+    if rng.random() < 0.25:
         image = torch.nn.functional.avg_pool2d(image[None], 3, stride=1, padding=1, count_include_pad=False)[0]
     if rng.random() < 0.4:
         noise = np.random.default_rng(rng.integers(2**63)).standard_normal(tuple(image.shape), dtype=np.float32)
-        image = image + torch.from_numpy(noise) * float(rng.uniform(0, 0.25))
+        image = image + torch.from_numpy(noise) * float(rng.uniform(0, 0.3))
     return image

@@ -37,7 +37,9 @@ class WorkImage:
 
 
 def to_working(image: NDArray[np.float32], spacing: Sequence[float], working: Sequence[float]) -> WorkImage:
-    """Put an image on the working grid and normalise it: mean 0 and deviation 1, clipped at 5 deviations.
+    """Put an image on the working grid and normalise it: mean 0 and deviation 1 over the body, clipped at 5 deviations.
+
+    The body is what exceeds the 1st percentile by more than a tenth of the way to the 99th.
 
     Parameters
     ----------
@@ -55,7 +57,9 @@ def to_working(image: NDArray[np.float32], spacing: Sequence[float], working: Se
     """
     steps = tuple(float(w) / float(s) for w, s in zip(reversed(working), reversed(spacing), strict=True))
     array = shrink(np.asarray(image, dtype=np.float32), steps)
-    mean, deviation = float(array.mean(dtype=np.float64)), float(array.std(dtype=np.float64))
+    low, high = np.percentile(array, (1, 99))
+    body = array[array > low + 0.1 * (high - low)] if high > low else array
+    mean, deviation = float(body.mean(dtype=np.float64)), float(body.std(dtype=np.float64))
     array = np.clip((array - np.float32(mean)) / np.float32(max(deviation, 1e-6)), -CLIP, CLIP).astype(np.float32)
     z, y, x = image.shape
     return WorkImage(array, (float(working[0]), float(working[1]), float(working[2])), (z, y, x), (steps[0], steps[1], steps[2]))

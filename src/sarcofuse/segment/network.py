@@ -13,24 +13,28 @@ if TYPE_CHECKING:
     import torch
 
 
-def build_network(arguments: Mapping[str, Any]) -> torch.nn.Module:
-    """Make the network.
+def build_network(arguments: Mapping[str, Any], seed: int = 0) -> torch.nn.Module:
+    """Make the network; torch's global generator stays as it was.
 
     Parameters
     ----------
     arguments : mapping
         Arguments of `monai.networks.nets.SegResNetDS`, as JSON knows them.
+    seed : int
+        Seed of the fresh weights.
 
     Returns
     -------
     torch.nn.Module
-        With fresh weights from torch's global generator, in channels-last memory order.
+        With fresh weights, in channels-last memory order.
     """
     import torch
     from monai.networks.nets.segresnet_ds import SegResNetDS
 
     given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in arguments.items()}
-    network = SegResNetDS(**given)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = SegResNetDS(**given)
     for module in network.modules():
         if isinstance(module, torch.nn.Conv3d | torch.nn.ConvTranspose3d):
             module.stride = tuple(int(s) for s in module.stride)  # SegResNetDS leaves NumPy integers where a resolution is given

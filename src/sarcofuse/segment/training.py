@@ -279,9 +279,7 @@ def _follow(state: _State, decay: float) -> None:
 def _fresh(plan: Plan, fold: int, attempt: int) -> _State:
     import torch
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(np.random.default_rng([plan.seed, fold]).integers(2**31)))
-        network = build_network(plan.network).to(plan.device)
+    network = build_network(plan.network, int(np.random.default_rng([plan.seed, fold]).integers(2**31))).to(plan.device)
     optimiser = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=1e-2)
     return _State(network, {name: value.detach().clone() for name, value in network.state_dict().items()}, optimiser, attempt=attempt)
 
