@@ -22,23 +22,26 @@ def radiomics(
     cohort: Annotated[Path | None, typer.Option(help="Many cases: a table with patient_id, image, mask.")] = None,
     settings: Annotated[Path | None, typer.Option(help="A PyRadiomics parameter file (YAML).")] = None,
     out: Annotated[Path, typer.Option(help="Where to: .csv, .json or .parquet.")] = Path("features.csv"),
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one for a single case, else the cores there are.")] = None,
 ) -> None:
     """Extract radiomic features with PyRadiomics' names from one case or many."""
+    import tempfile
+
     from sarcofuse.cohort import new_patients
     from sarcofuse.errors import CohortError
     from sarcofuse.radiomics import extract_many
+    from sarcofuse.runtime import Engine
 
     if (cohort is None) == (image is None or mask is None):
         message = "give IMAGE and MASK, or --cohort TABLE; not both"
         raise CohortError(message)
     patients = new_patients([image], mask) if image is not None else new_patients([cohort] if cohort else [])
-    table, aside = extract_many(patients, settings)
-    _write_table(table, out)
-    for case in aside:
-        typer.echo(f"set aside: patient {case.patient_id}: {case.reason}", err=True)
-    typer.echo(f"{len(table.patient_ids)} cases, {len(table.names)} features: {out}")
-    if not table.patient_ids:
-        raise typer.Exit(1)
+    with tempfile.TemporaryDirectory(prefix="sarcofuse-") as room, Engine(Path(room), scheduler="serial" if len(patients) == 1 else "processes", workers=workers) as engine:
+        table, aside = extract_many(patients, settings, engine)
+    if table.patient_ids:
+        _write_table(table, out)
+        typer.echo(f"{len(table.patient_ids)} cases, {len(table.names)} features: {out}")
+    _tell_aside(aside)
 
 
 def segment(

@@ -3,6 +3,6 @@
 from sarcofuse.radiomics.catalogue import FEATURES, Feature
 from sarcofuse.radiomics.compute import compute_features, feature_names
 from sarcofuse.radiomics.settings import read_settings
-from sarcofuse.radiomics.stage import extract, extract_radiomics
+from sarcofuse.radiomics.stage import extract, extract_many, extract_radiomics
 
-__all__ = ["FEATURES", "Feature", "compute_features", "extract", "extract_radiomics", "feature_names", "read_settings"]
+__all__ = ["FEATURES", "Feature", "compute_features", "extract", "extract_many", "extract_radiomics", "feature_names", "read_settings"]

@@ -12,8 +12,8 @@ from sarcofuse.config import RadiomicsConfig
 from sarcofuse.errors import CaseError, MaskError
 from sarcofuse.radiomics.compute import compute_features, feature_names, measure
 from sarcofuse.radiomics.settings import read_settings
-from sarcofuse.records import Case, FeatureTable, Mask, SetAside, Volume
-from sarcofuse.runtime import Engine, Entry, Task, digest, read_json, write_json
+from sarcofuse.records import Case, FeatureTable, Mask, Patient, SetAside, Volume
+from sarcofuse.runtime import Engine, Entry, Task, digest, digest_file, read_json, write_json
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 STAGE = "radiomics"
 VERSION = "radiomics 1"  # raise it when any value changes
 RESULT = "features.json"
+BARE = "has no mask; expected one, drawn or by the segmentation model"
 
 
 def extract(cases: Sequence[Case], config: RadiomicsConfig, engine: Engine) -> tuple[FeatureTable, list[SetAside]]:
@@ -43,14 +44,55 @@ def extract(cases: Sequence[Case], config: RadiomicsConfig, engine: Engine) -> t
         Cases that could not, with reasons.
     """
     config = config.model_copy(update={"label": 1})
-    names = feature_names(config)
-    bare = [SetAside(c.patient_id, STAGE, "has no mask; expected one, drawn or by the segmentation model") for c in cases if c.mask is None]
+    bare = [SetAside(c.patient_id, STAGE, BARE) for c in cases if c.mask is None]
     tasks = [Task(c.patient_id, digest(VERSION, config, c.image_digest, c.mask_digest), (c.image, c.mask, config, c.patient_id)) for c in cases if c.mask is not None]
+    table, failed = _measure_all(tasks, config, engine)
+    return table, bare + failed
+
+
+def extract_many(patients: Sequence[Patient], settings: RadiomicsConfig | Mapping[str, object] | Path | str | None, engine: Engine) -> tuple[FeatureTable, list[SetAside]]:
+    """Compute the radiomic features of many patients straight from their files, without the preprocessing of a study.
+
+    Parameters
+    ----------
+    patients : sequence of Patient
+        With images and masks.
+    settings : RadiomicsConfig, mapping, path or None
+        Settings, their fields, or a parameter file of PyRadiomics; None for the defaults.
+    engine : Engine
+        Runs the work, one task a patient.
+
+    Returns
+    -------
+    table : FeatureTable
+        Block ``radiomic``: a row a patient that could be measured, in the order given; NaN where a feature is not defined.
+    set_aside : list of SetAside
+        Patients that could not, with reasons.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is unknown or out of range.
+    """
+    config = read_settings(settings)
+    aside, tasks = [], []
+    for p in patients:
+        absent = [f for f in (p.image, p.mask) if f is not None and not f.exists()]
+        if p.image is None or p.mask is None or absent:
+            aside.append(SetAside(p.patient_id, STAGE, f"{absent[0].name}: file does not exist" if absent else BARE))
+        else:
+            tasks.append(Task(p.patient_id, digest(VERSION, config, digest_file(p.image), digest_file(p.mask), p.patient_id), (p.image, p.mask, config, p.patient_id)))
+    table, failed = _measure_all(tasks, config, engine)
+    return table, aside + failed
+
+
+def _measure_all(tasks: Sequence[Task], config: RadiomicsConfig, engine: Engine) -> tuple[FeatureTable, list[SetAside]]:
+    names = feature_names(config)
     if any(not (engine.cache / STAGE / t.key).is_dir() for t in tasks):
         compile_kernels()
     done, failed = engine.run(STAGE, _measure_case, tasks)
     table = FeatureTable("radiomic", tuple(e.patient_id for e in done), names, np.array([_values(e, names) for e in done], dtype=np.float64).reshape(len(done), len(names)))
-    return table, bare + failed
+    return table, failed
 
 
 def extract_radiomics(

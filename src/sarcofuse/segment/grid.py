@@ -141,7 +141,7 @@ def _means(count: int, size: int, step: float) -> NDArray[np.float32]:
     low = np.arange(size)[:, None] * step
     old = np.arange(count)[None, :]
     cover = np.clip(np.minimum(low + step, old + 1) - np.maximum(low, old), 0.0, None)
-    return (cover / cover.sum(axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(cover / cover.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
 def _lines(count: int, size: int, step: float) -> NDArray[np.float32]:
