@@ -10,8 +10,8 @@ from pydantic import Field
 from sarcofuse.config.base import Section
 
 _CROP = (
-    "Slices the network sees: the one of largest tumour area (`largest`), it and its two neighbours, three orthogonal planes of largest tumour area, "
-    "or all of the tumour's slices; features are averaged over slices."
+    "Slices the network sees: the one of largest tumour area (`largest`), it and its two neighbours, slices in three orthogonal planes (`planes`), "
+    "or all of the tumour's slices (`all`); features are averaged over slices."
 )
 _POOLING = (
     "Pooling of a feature map: over all of it, over the tumour only, its maximum, or side by side over three regions: "
@@ -24,6 +24,7 @@ class DeepConfig(Section):
     backbone: Annotated[str, Field(description="Network by its registry name: efficientnet-lite0, squeezenet1_0, segresnet-encoder.")] = "efficientnet-lite0"
     weights: Annotated[Path | None, Field(description="Weights file, relative to study.yaml; empty takes the registry's own.")] = None
     crop: Annotated[Literal["largest", "neighbours", "planes", "all"], Field(description=_CROP)] = "planes"
+    slices: Annotated[int, Field(ge=1, le=9, description="Slices in each plane (crop: planes): 1 is that of largest tumour area, more are spread evenly over the tumour's volume.")] = 3
     margin_mm: Annotated[float, Field(ge=0, description="Context kept around the tumour in mm.")] = 20.0
     field_mm: Annotated[float | None, Field(gt=0, description="Side of every picture in mm, whatever the tumour's size; empty for the tumour's bounding box and margin_mm.")] = None
     masked: Annotated[bool, Field(description="Blank everything outside the tumour.")] = False

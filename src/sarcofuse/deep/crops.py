@@ -80,12 +80,12 @@ def make_crops(volume: Volume, mask: Mask, config: DeepConfig, size: int) -> Cro
     Returns
     -------
     Crops
-        One picture a slice, in order along the axis (``planes``: across slices, then the two others).
+        One picture a slice, in order along the axis; with ``planes`` first the image's own slices, then the two other directions.
     """
     zyx = volume.geometry.spacing[::-1]
     axis, (low, high) = slice_axis(volume.geometry.spacing), grey_window(volume.array)
     pictures, tumours, pixels = [], [], []
-    for across, chosen in _chosen(mask.array, axis, config.crop):
+    for across, chosen in _chosen(mask.array, axis, config):
         image, region = np.moveaxis(volume.array, across, 0)[chosen], np.moveaxis(mask.array, across, 0)[chosen]
         lengths = tuple(s for i, s in enumerate(zyx) if i != across)
         middle, side = _square(np.asarray(region.any(axis=0)), lengths, config)
@@ -122,18 +122,27 @@ def grey_window(array: NDArray[np.float32]) -> tuple[float, float]:
     return air, high if high > air else air + 1.0
 
 
-def _chosen(mask: NDArray[np.uint8], axis: int, crop: str) -> list[tuple[int, list[int]]]:
+def _chosen(mask: NDArray[np.uint8], axis: int, config: DeepConfig) -> list[tuple[int, list[int]]]:
     """Say which slices to take: pairs of array axis and slice numbers along it."""
+    if config.crop == "planes":
+        return [(a, _spread(_areas(mask, a), config.slices)) for a in (axis, *(i for i in range(3) if i != axis))]
+    areas = _areas(mask, axis)
+    if config.crop == "all":
+        return [(axis, [int(k) for k in np.flatnonzero(areas)])]
+    middle, reach = int(np.argmax(areas)), 1 if config.crop == "neighbours" else 0
+    return [(axis, [k for k in range(middle - reach, middle + reach + 1) if 0 <= k < len(areas)])]
 
-    def largest(across: int) -> int:
-        return int(np.argmax(np.count_nonzero(np.moveaxis(mask, across, 0), axis=(1, 2))))
 
-    if crop == "planes":
-        return [(a, [largest(a)]) for a in (axis, *(i for i in range(3) if i != axis))]
-    if crop == "all":
-        return [(axis, [int(k) for k in np.flatnonzero(np.moveaxis(mask, axis, 0).any(axis=(1, 2)))])]
-    middle, reach = largest(axis), 1 if crop == "neighbours" else 0
-    return [(axis, [k for k in range(middle - reach, middle + reach + 1) if 0 <= k < mask.shape[axis]])]
+def _areas(mask: NDArray[np.uint8], axis: int) -> NDArray[np.int64]:
+    return np.asarray(np.count_nonzero(mask, axis=tuple(i for i in range(3) if i != axis)))
+
+
+def _spread(areas: NDArray[np.int64], count: int) -> list[int]:
+    """Take the slice of largest area, or `count` slices with equal tumour volumes between them (fewer where they coincide)."""
+    if count == 1:
+        return [int(np.argmax(areas))]
+    below = np.cumsum(areas) / areas.sum()
+    return sorted({int(np.searchsorted(below, (i + 1) / (count + 1))) for i in range(count)})
 
 
 def _square(region: NDArray[np.bool_], lengths: tuple[float, ...], config: DeepConfig) -> tuple[tuple[float, float], float]:

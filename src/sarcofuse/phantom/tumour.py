@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Field = NDArray[np.float32]
 
-CAPSULE_MM = 5.0
+CAPSULE_MM = 6.0
 """Within about this distance of the tumour its pseudocapsule keeps the oedema out, so that filters that reach over the edge of the mask see little of it."""
 
 
