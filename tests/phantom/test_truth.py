@@ -59,7 +59,7 @@ def test_bayes_auc_is_the_same_in_any_order_and_given_twice():
 
 
 def test_unknown_source_is_refused():
-    with pytest.raises(ConfigError, match="unknown source 'margin'.*texture, shape, oedema"):
+    with pytest.raises(ConfigError, match=r"unknown source 'margin'.*texture, shape, oedema"):
         bayes_auc(["texture", "margin"])
 
 

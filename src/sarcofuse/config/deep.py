@@ -18,6 +18,7 @@ _POOLING = (
     "the tumour, its rim (5 mm to either side of the border) and its surroundings (20 mm outside)."
 )
 
+
 class DeepConfig(Section):
     """Features of a pretrained network on a crop around the tumour."""
 

@@ -13,6 +13,7 @@ class SignatureConfig(Section):
     """LASSO signatures: the linear predictor of an L1-penalised logistic regression."""
 
     folds: Annotated[int, Field(ge=2, description="Inner folds that choose the penalty and give out-of-fold signatures.")] = 5
+    repeats: Annotated[int, Field(ge=1, description="How often the cross-validation that chooses the penalty is repeated with other folds.")] = 3
     penalties: Annotated[int, Field(ge=2, description="Penalties on the path.")] = 50
     ratio: Annotated[float, Field(gt=0, lt=1, description="Smallest penalty as a share of the largest.")] = 0.02
     rule: Annotated[Literal["min", "1se"], Field(description="`min`: the penalty of least deviance; `1se`: the largest penalty within one standard error of it.")] = "min"

@@ -129,7 +129,7 @@ def _chosen(mask: NDArray[np.uint8], axis: int, config: DeepConfig) -> list[tupl
     areas = _areas(mask, axis)
     if config.crop == "all":
         return [(axis, [int(k) for k in np.flatnonzero(areas)])]
-    middle, reach = int(np.argmax(areas)), 1 if config.crop == "neighbours" else 0
+    middle, reach = _largest(areas), 1 if config.crop == "neighbours" else 0
     return [(axis, [k for k in range(middle - reach, middle + reach + 1) if 0 <= k < len(areas)])]
 
 
@@ -137,10 +137,16 @@ def _areas(mask: NDArray[np.uint8], axis: int) -> NDArray[np.int64]:
     return np.asarray(np.count_nonzero(mask, axis=tuple(i for i in range(3) if i != axis)))
 
 
+def _largest(areas: NDArray[np.int64]) -> int:
+    """Take the slice of largest area; of several as large, the one in their middle."""
+    there = np.flatnonzero(areas == areas.max())
+    return int(there[len(there) // 2])
+
+
 def _spread(areas: NDArray[np.int64], count: int) -> list[int]:
     """Take the slice of largest area, or `count` slices with equal tumour volumes between them (fewer where they coincide)."""
     if count == 1:
-        return [int(np.argmax(areas))]
+        return [_largest(areas)]
     below = np.cumsum(areas) / areas.sum()
     return sorted({int(np.searchsorted(below, (i + 1) / (count + 1))) for i in range(count)})
 

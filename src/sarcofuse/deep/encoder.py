@@ -1,12 +1,13 @@
 """Features of the study's own segmentation network: its SegResNet encoder, looking at the tumour in 3D.
 
-The folder of a segmenter holds ``segmenter.json`` with the arguments of MONAI's SegResNetDS and the working voxel size, and ``fold_0.safetensors``. The first fold's network serves
-everybody, training patients and others alike, so that all features have the same axes. It has learnt from masks, never from outcomes.
+The folder of a segmenter holds ``segmenter.json`` (arguments of MONAI's SegResNetDS; name and SHA-256 of each fold's weights) and ``plan.json`` (working voxel size). The first
+fold's network serves everybody, training patients and others alike, so that all features have the same axes. It has learnt from masks, never from outcomes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from sarcofuse.runtime import digest, digest_file, read_json
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SETTINGS, WEIGHTS = "segmenter.json", "fold_0.safetensors"
+CARD, PLAN = "segmenter.json", "plan.json"
 CLIP = 5.0  # deviations, as in the training of the segmentation networks
 SEEN = 224  # rows and columns of the picture that is kept of what was seen
 
@@ -43,16 +44,21 @@ def encoder_digest(folder: Path) -> str:
     Raises
     ------
     WeightsError
-        If the folder is not that of a segmenter.
+        If the folder is not that of a segmenter, or its weights were altered.
     """
-    network, spacing = _settings(folder)
-    return digest(network, spacing, digest_file(folder / WEIGHTS))
+    settings = _settings(folder)
+    for file, expected in ((folder / PLAN, settings.plan_sha256), (settings.weights, settings.sha256)):
+        actual = digest_file(file)
+        if actual != expected:
+            message = f"{file.name} of the segmentation model in {folder} was altered: its SHA-256 is {actual}, expected {expected}; take the folder as training wrote it"
+            raise WeightsError(message)
+    return digest(settings.network, settings.spacing, settings.sha256)
 
 
 def encode(image: Volume, mask: Mask, config: DeepConfig, folder: Path, device: str) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
     """Give the encoder's features of a tumour.
 
-    The image is brought to the network's voxel size and intensities (mean 0, deviation 1, clipped at 5) and cut to the tumour's bounding box with
+    The image is brought to the network's voxel size and intensities (mean 0 and deviation 1 over the body, clipped at 5) and cut to the tumour's bounding box with
     ``margin_mm`` around it; `crop` and `field_mm` do not matter here.
 
     Parameters
@@ -97,7 +103,9 @@ def encode(image: Volume, mask: Mask, config: DeepConfig, folder: Path, device: 
 
 
 def working_image(image: Volume, mask: Mask, spacing: Sequence[float]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Bring image and mask to the network's voxel size, corners of the first voxels kept; the image to mean 0 and deviation 1.
+    """Bring image and mask to the network's voxel size, corners of the first voxels kept; the image to mean 0 and deviation 1 over the body.
+
+    This is what the segmentation networks are trained with: the body is what exceeds the 1st percentile by more than a tenth of the way to the 99th.
 
     Parameters
     ----------
@@ -117,7 +125,9 @@ def working_image(image: Volume, mask: Mask, spacing: Sequence[float]) -> tuple[
     for axis, (own, working) in enumerate(zip(image.geometry.spacing[::-1], tuple(spacing)[::-1], strict=True)):
         matrix = _resampling(array.shape[axis], working / own)
         array, region = (np.moveaxis(np.tensordot(matrix, a, (1, axis)), 0, axis) for a in (array, region))
-    mean, deviation = float(array.mean(dtype=np.float64)), float(array.std(dtype=np.float64))
+    low, high = np.percentile(array, (1, 99))
+    body = array[array > low + 0.1 * (high - low)] if high > low else array
+    mean, deviation = float(body.mean(dtype=np.float64)), float(body.std(dtype=np.float64))
     return np.clip((array - np.float32(mean)) / np.float32(max(deviation, 1e-6)), -CLIP, CLIP), region
 
 
@@ -151,19 +161,28 @@ def _cut(array: NDArray[np.float32], box: Sequence[tuple[int, int]]) -> NDArray[
     return np.ascontiguousarray(array)
 
 
-def _settings(folder: Path) -> tuple[Mapping[str, Any], tuple[float, float, float]]:
-    absent = [name for name in (SETTINGS, WEIGHTS) if not (folder / name).is_file()]
-    if absent:
-        message = f"{folder} is not the folder of a segmentation model: {' and '.join(absent)} not there"
-        raise WeightsError(message)
-    content = read_json(folder / SETTINGS)
-    plan = content.get("plan", content)
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    network: Mapping[str, Any]
+    spacing: tuple[float, float, float]
+    weights: Path
+    sha256: str
+    plan_sha256: str
+
+
+def _settings(folder: Path) -> _Settings:
     try:
-        spacing = tuple(float(v) for v in plan["spacing"])
-        return plan["network"], (spacing[0], spacing[1], spacing[2])
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        message = f"{SETTINGS} says nothing of the network's arguments and spacing ({error!r}); expected what segmentation training writes"
+        card, plan = read_json(folder / CARD), read_json(folder / PLAN)
+        x, y, z = (float(v) for v in plan["spacing"])
+        first = card["folds"][0]
+        found = _Settings(dict(card["network"]["arguments"]), (x, y, z), folder / Path(first["file"]).name, str(first["sha256"]), str(card["plan"]))
+    except (OSError, KeyError, TypeError, ValueError, IndexError) as error:
+        message = f"{folder} is not the folder of a segmentation model: {CARD} or {PLAN} does not say what the encoder needs ({error!r}); take the folder as training wrote it"
         raise WeightsError(message) from error
+    if not found.weights.is_file():
+        message = f"{folder} is not the folder of a segmentation model: {found.weights.name} is absent; take the folder as training wrote it"
+        raise WeightsError(message)
+    return found
 
 
 @lru_cache(maxsize=2)
@@ -176,17 +195,17 @@ def _network(folder: Path, device: str, key: str) -> tuple[Any, tuple[float, flo
 
     from sarcofuse.deep.weights import check_keys
 
-    settings, spacing = _settings(folder)
-    arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) and k != "norm" else v for k, v in settings.items()}
+    settings = _settings(folder)
+    arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) and k != "norm" else v for k, v in settings.network.items()}
     try:
         network: Any = SegResNetDS(**arguments)
-        state = load_file(folder / WEIGHTS)
+        state = load_file(settings.weights)
     except (TypeError, ValueError, OSError, SafetensorError) as error:
         message = f"the segmentation network in {folder.name} cannot be rebuilt: {str(error).splitlines()[0]} (content {key[:8]}); take the folder as training wrote it"
         raise WeightsError(message) from error
     for module in network.modules():
         if isinstance(module, torch.nn.Conv3d | torch.nn.ConvTranspose3d):
             module.stride = tuple(int(s) for s in module.stride)  # MONAI leaves NumPy integers there
-    check_keys(network, state, f"the segmentation network of {SETTINGS}")
+    check_keys(network, state, f"the segmentation network of {CARD}")
     network.load_state_dict(state, strict=True)
-    return network.eval().requires_grad_(False).to(device), spacing
+    return network.eval().requires_grad_(False).to(device), settings.spacing

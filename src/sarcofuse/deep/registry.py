@@ -1,4 +1,7 @@
-"""The backbones, as plain data: where their weights come from and what they want to be shown."""
+"""The backbones, as plain data: where their weights come from and what they want to be shown.
+
+A further 2D backbone is one more entry here, and its architecture with a method ``maps`` in `sarcofuse.deep.networks`.
+"""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import numpy as np
 from sarcofuse.config.deep import DeepConfig
 from sarcofuse.deep.crops import Crops, make_crops
 from sarcofuse.deep.registry import Backbone, backbone
-from sarcofuse.errors import CaseError, ConfigError, GeometryError, MaskError
+from sarcofuse.errors import CaseError, ConfigError, GeometryError, ImageError, MaskError
 from sarcofuse.records import Case, FeatureTable, Mask, SetAside, Volume
 from sarcofuse.runtime import Engine, Task, digest, single_thread
 
@@ -121,8 +121,16 @@ def pictures(cases: Sequence[Case], config: DeepConfig, engine: Engine, *, weigh
 
     Parameters
     ----------
-    cases, config, engine, weights, encoder
-        As in `extract`, whose cached work this reads; what is not there yet is done.
+    cases : sequence of Case
+        Prepared images with masks on their grids.
+    config : DeepConfig
+        Settings.
+    engine : Engine
+        Has the work of `extract` in its cache; what is not there is done.
+    weights : Path, optional
+        Weights file; overrides ``config.weights``.
+    encoder : Path, optional
+        Folder of the study's segmenter, for the backbone segresnet-encoder.
 
     Returns
     -------
@@ -159,6 +167,8 @@ def extract_deep(image: Volume, mask: Mask, settings: DeepConfig | Mapping[str, 
     MaskError
         If the mask is empty.
     ImageError
+        If the image is not finite.
+    CaseError
         If the network's answer is not finite.
     WeightsError
         If weights are absent or altered.
@@ -224,6 +234,10 @@ def _features(patient_id: str, image: Volume, mask: Mask, config: DeepConfig, so
     if not mask.array.any():
         message = "mask is empty; expected at least 1 voxel"
         raise MaskError(patient_id, message)
+    holes = int(np.count_nonzero(~np.isfinite(image.array)))
+    if holes:
+        message = f"image holds {holes} voxel{'s' if holes > 1 else ''} that are NaN or infinite; expected finite intensities. Export the image again, or fill those voxels"
+        raise ImageError(patient_id, message)
     entry = backbone(config.backbone)
     with _torch_ready():
         if entry.dims == 3:

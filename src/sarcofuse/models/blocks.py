@@ -111,7 +111,7 @@ def signature_task(name: str, signature: Signature, X: Floats, y: Floats, train:
 def learn_signatures(folder: Path, signature: Signature, X: Floats, y: Floats, train: NDArray[np.bool_], folds: int, seed: int) -> None:
     """Learn a block's signature on a training set, and once more without each inner fold.
 
-    Writes the signature (``signature.skops``) and what classifiers will see (``columns.npz``): of the whole training set, of the outer fold, and of each inner fold as
+    Writes the signature (``signature.skops``, if nobody was left out) and what classifiers will see (``columns.npz``): of the whole training set, of the outer fold, and of each inner fold as
     its own signature shows it. The out-of-fold signature takes the intercept of the whole training set's, since the intercept of a fold tells how many events were left out.
 
     Parameters
@@ -134,7 +134,8 @@ def learn_signatures(folder: Path, signature: Signature, X: Floats, y: Floats, t
         part = clone(signature).fit(values[~out], outcome[~out])
         kept["signature_train"][out] = part.transform(values[out]) - part.intercept_ + whole.intercept_
         kept[f"features_{k}"] = part.features(values)
-    save_estimator(whole, folder / "signature.skops")
+    if not len(rest):
+        save_estimator(whole, folder / "signature.skops")
     np.savez(folder / "columns.npz", **kept)
 
 

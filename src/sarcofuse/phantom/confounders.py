@@ -110,7 +110,7 @@ def draw_effusion(rng: np.random.Generator, image: Field, at: Points, body: Body
     cosine = (x * np.float32(np.cos(angle)) + y * np.float32(np.sin(angle))) / (np.sqrt(x * x + y * y) + 1)
     end = 1.0 if rng.random() < 0.5 else -1.0
     along = soft(np.float32(rng.uniform(-20, 20)) - np.float32(end) * at.z, 8.0)
-    thick = np.float32(rng.uniform(7, 12)) * np.clip((cosine - np.float32(np.cos(wide))) / np.float32(1 - np.cos(wide)), 0, 1) ** np.float32(0.5) * along
+    thick = np.float32(rng.uniform(7, 12) if body.cavity is None else rng.uniform(5, 9)) * np.clip((cosine - np.float32(np.cos(wide))) / np.float32(1 - np.cos(wide)), 0, 1) ** np.float32(0.5) * along
     near = np.maximum(1.5 - bone, bone - 1.5 - thick)
     paint(image, soft(near, 0.8) * (thick > 1), float(rng.uniform(2.9, 3.8)))
 
@@ -164,8 +164,8 @@ def draw_swelling(rng: np.random.Generator, image: Field, grid: Grid, depths: tu
     muscle, side = where
     away = soft(np.float32(14) - tumour, 4.0)
     patches = coarse_noise(rng, grid, 12.0)
-    if rng.random() < 0.55:
-        glow = np.clip(np.float32(rng.uniform(0.4, 1.0)) * (1 + np.float32(0.35) * patches), 0, None)
+    if rng.random() < 0.5:
+        glow = np.clip(np.float32(rng.uniform(0.4, 0.95)) * (1 + np.float32(0.35) * patches), 0, None)
         image += muscle * away * soft(fascia + 1, 0.8) * glow
     if rng.random() < 0.65:
         net = soft(np.abs(patches - np.float32(0.5)) - np.float32(rng.uniform(0.9, 1.5)), 0.4)
@@ -174,7 +174,7 @@ def draw_swelling(rng: np.random.Generator, image: Field, grid: Grid, depths: tu
 
 
 def failed_suppression(rng: np.random.Generator, at: Points, body: Body) -> Field:
-    """Say where fat suppression failed: towards one edge of the field of view, in two patients of three.
+    """Say where fat suppression failed: towards one edge of the field of view, in seven patients of ten.
 
     Parameters
     ----------
@@ -193,5 +193,5 @@ def failed_suppression(rng: np.random.Generator, at: Points, body: Body) -> Fiel
     angle, slope = rng.uniform(0, 2 * np.pi), rng.normal(0, 0.5)
     a, b = body.outline.radii[:2]
     along = at.x * np.float32(np.cos(angle) / a) + at.y * np.float32(np.sin(angle) / b) + at.z * np.float32(slope / 60)
-    amount = rng.uniform(0.7, 1.8) if rng.random() < 0.66 else 0.0
-    return np.asarray(np.float32(amount) * soft(np.float32(rng.uniform(0.15, 0.6)) - along, 0.2), dtype=np.float32)
+    amount = rng.uniform(0.8, 1.8) if rng.random() < 0.7 else 0.0
+    return np.asarray(np.float32(amount) * soft(np.float32(rng.uniform(0.15, 0.6)) - along, 0.22), dtype=np.float32)

@@ -61,7 +61,7 @@ class Scanner:
 
 SCANNERS: dict[Site, Scanner] = {
     "A": Scanner({"thigh": 1.5, "leg": 1.25, "pelvis": 1.8}, 5.0, 26, 150.0, 0.34, 1.0, 0.065, 0.10, 0.45),
-    "B": Scanner({"thigh": 1.6, "leg": 1.4, "pelvis": 1.9}, 6.0, 22, 95.0, 0.46, 0.9, 0.085, 0.15, 0.65),
+    "B": Scanner({"thigh": 1.6, "leg": 1.4, "pelvis": 1.9}, 6.0, 22, 95.0, 0.42, 0.94, 0.075, 0.13, 0.6),
 }
 """The two hospitals."""
 PIXELS: dict[Region, tuple[int, int]] = {"thigh": (120, 124), "leg": (116, 116), "pelvis": (112, 160)}
@@ -110,7 +110,7 @@ def _scene(rng: np.random.Generator, grid: Grid, body: Body, plan: PatientPlan, 
     draw_cysts(rng, image, at, body, seat)
     if rng.random() < 0.6:
         draw_effusion(rng, image, straight, body, bone)
-    contrast = np.float32(rng.uniform(0.95, 1.45))
+    contrast = np.float32(rng.uniform(0.95, 1.42))
     image += contrast * draw_oedema(rng, grid, outline, fascia, plan.latents) * (1 - outline.share)
     inside = 1 + contrast * draw_inside(rng, grid, outline, plan.latents.texture)
     image += outline.share * (inside - image)
@@ -132,7 +132,7 @@ def _tissues(rng: np.random.Generator, grid: Grid, body: Body, at: Points, depth
     grain = np.float32(0.05) * smooth_noise(rng, grid.shape, grid.spacing, (8.0, 2.0, 2.0))
     meat = tone[muscle] * (1 + grain)
     meat += soft(wall - np.float32(0.9), 0.6) * (fat * np.float32(0.8) - meat)
-    image = fat * (1 + grain) + soft(fascia, 0.8) * (meat - fat)
+    image: Field = np.asarray(fat * (1 + grain) + soft(fascia, 0.8) * (meat - fat), dtype=np.float32)
     image += soft(np.abs(skin + 1) - 1, 0.5) * (np.float32(0.95) - image)
     count = body.muscle_count
     swollen = (int(own) + int(rng.integers(1, count))) % count

@@ -40,6 +40,8 @@ class LassoSignature(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Penalty of least deviance, or the largest within one standard error of it.
     correlation : float
         Largest absolute correlation of two features that are both kept.
+    repeats : int
+        How often the cross-validation that chooses the penalty is repeated with other folds; one dealing of few patients says little.
     spare : int
         How many features stand in for the selected ones where none was selected, see `features`.
     seed : int
@@ -64,19 +66,20 @@ class LassoSignature(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     penalty_ : float
         The penalty chosen.
     path_ : dict of str to ndarray
-        ``penalty``, mean cross-validated ``deviance`` and its standard ``error`` along the path; empty where there were too few events to cross-validate.
+        ``penalty``, mean cross-validated ``deviance`` and its standard ``error`` (that of one cross-validation) along the path; empty where there were too few events to cross-validate.
 
     References
     ----------
     .. [1] Tibshirani R. Regression shrinkage and selection via the lasso. J R Stat Soc B 1996;58:267-288.
     """
 
-    def __init__(self, folds: int = 5, penalties: int = 50, ratio: float = 0.02, rule: str = "min", correlation: float = 0.95, spare: int = 5, seed: int = 0) -> None:
+    def __init__(self, folds: int = 5, penalties: int = 50, ratio: float = 0.02, rule: str = "min", correlation: float = 0.95, repeats: int = 3, spare: int = 5, seed: int = 0) -> None:
         self.folds = folds
         self.penalties = penalties
         self.ratio = ratio
         self.rule = rule
         self.correlation = correlation
+        self.repeats = repeats
         self.spare = spare
         self.seed = seed
 
@@ -116,12 +119,13 @@ class LassoSignature(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def _solve(self, columns: Floats, y: Floats) -> None:
         """Choose the penalty and fit the LASSO to standardised features, one row each."""
         slope = np.abs(columns @ (y - y.mean())) / y.size
-        largest = float(slope.max(initial=0.0))
+        # A hair above the penalty at which the first feature enters, so that rounding lets nothing in.
+        largest = float(slope.max(initial=0.0)) * (1.0 + 1e-9)
         self.coef_, self.intercept_, self.penalty_ = np.zeros(self.n_features_in_), _log_odds(y), largest
         self.path_: dict[str, Floats] = {}
         if largest > 0.0 and min(y.sum(), y.size - y.sum()) >= 2:
             grid = largest * np.geomspace(1.0, self.ratio, self.penalties)
-            self.path_ = _cross_validate(columns, y, grid, stratified_folds(y, self.folds, [self.seed, 0]))
+            self.path_ = _cross_validate(columns, y, grid, [stratified_folds(y, self.folds, [self.seed, 0, r]) for r in range(self.repeats)])
             self.penalty_ = _choose(self.path_, self.rule)
             coefficients, intercepts, _ = logistic_path(columns, y, grid[grid >= self.penalty_], TOLERANCE, _start(columns, y, largest))
             self.coef_[self.kept_], self.intercept_ = coefficients[-1], float(intercepts[-1])
@@ -253,27 +257,31 @@ def _start(columns: Floats, y: Floats, largest: float) -> tuple[Floats, float, f
     return np.zeros(len(columns)), _log_odds(y), largest
 
 
-def _cross_validate(columns: Floats, y: Floats, grid: Floats, fold: NDArray[np.int64]) -> dict[str, Floats]:
-    """Give the cross-validated deviance along the path, which ends once ten penalties in a row were no better than one before."""
-    parts = []
-    for k in range(int(fold.max()) + 1):
-        train = np.ascontiguousarray(columns[:, fold != k])
-        mean, scale = train.mean(axis=1, keepdims=True), train.std(axis=1, keepdims=True)
-        scale[scale < 1e-12] = np.inf
-        train, test = (train - mean) / scale, (columns[:, fold == k] - mean) / scale
-        outcome = y[fold != k]
-        first = float(np.abs(train @ (outcome - outcome.mean())).max()) / outcome.size
-        parts.append([train, outcome, test, y[fold == k], _start(train, outcome, first)])
-    share = np.bincount(fold) / y.size
-    losses = np.empty((0, len(parts)))
+def _cross_validate(columns: Floats, y: Floats, grid: Floats, deals: list[NDArray[np.int64]]) -> dict[str, Floats]:
+    """Give the cross-validated deviance along the path, which ends once it has risen clearly above the least for ten penalties."""
+    parts = [[_part(columns, y, fold == k) for k in range(int(fold.max()) + 1)] for fold in deals]
+    shares = [np.bincount(fold) / y.size for fold in deals]
+    losses = [np.empty((0, len(folds))) for folds in parts]
     for begin in range(0, grid.size, _BLOCK):
         piece = grid[begin : begin + _BLOCK]
-        losses = np.vstack([losses, np.column_stack([_advance(part, piece) for part in parts])])
-        if int(np.argmin(losses @ share)) < begin:
+        losses = [np.vstack([known, np.column_stack([_advance(part, piece) for part in folds])]) for known, folds in zip(losses, parts, strict=True)]
+        means = [loss @ share for loss, share in zip(losses, shares, strict=True)]
+        spreads = [((loss - mean[:, None]) ** 2) @ share / (share.size - 1) for loss, share, mean in zip(losses, shares, means, strict=True)]
+        mean, error = np.mean(means, axis=0), np.sqrt(np.mean(spreads, axis=0))
+        best = int(np.argmin(mean))
+        if best < begin and mean[-1] > mean[best] + error[best]:
             break
-    mean_loss = losses @ share
-    error = np.sqrt(((losses - mean_loss[:, None]) ** 2) @ share / (len(parts) - 1))
-    return {"penalty": grid[: len(losses)], "deviance": mean_loss, "error": error}
+    return {"penalty": grid[: mean.size], "deviance": mean, "error": error}
+
+
+def _part(columns: Floats, y: Floats, out: NDArray[np.bool_]) -> list[Any]:
+    """Prepare a fold: standardised training features, outcome, features and outcome of the patients left out, and where its path begins."""
+    train = np.ascontiguousarray(columns[:, ~out])
+    mean, scale = train.mean(axis=1, keepdims=True), train.std(axis=1, keepdims=True)
+    scale[scale < 1e-12] = np.inf
+    train, outcome = (train - mean) / scale, y[~out]
+    first = float(np.abs(train @ (outcome - outcome.mean())).max()) / outcome.size
+    return [train, outcome, (columns[:, out] - mean) / scale, y[out], _start(train, outcome, first)]
 
 
 def _advance(part: list[Any], penalties: Floats) -> Floats:

@@ -1,0 +1,79 @@
+"""Pooling against sums by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from sarcofuse.deep.pooling import pool_maps, weights_for
+
+
+@pytest.fixture
+def maps():
+    rng = np.random.default_rng(0)
+    return [torch.from_numpy(rng.standard_normal((1, 3, 8, 8)).astype(np.float32)), torch.from_numpy(rng.standard_normal((1, 2, 4, 4)).astype(np.float32))]
+
+
+@pytest.fixture
+def tumour():
+    region = np.zeros((16, 16), dtype=np.float32)
+    region[4:9, 6:14] = 1.0
+    return region
+
+
+def cells(region, size):
+    """Mean of the region in each of size x size equal cells."""
+    step = len(region) // size
+    return region.reshape(size, step, size, step).mean(axis=(1, 3))
+
+
+def test_average_and_maximum(maps, tumour):
+    plain = [m[0].numpy().astype(float) for m in maps]
+    assert pool_maps(maps, weights_for("average", tumour, (1, 1)), "average") == pytest.approx(np.concatenate([m.mean(axis=(1, 2)) for m in plain]))
+    assert pool_maps(maps, weights_for("max", tumour, (1, 1)), "max") == pytest.approx(np.concatenate([m.max(axis=(1, 2)) for m in plain]))
+
+
+def test_masked_average_weighs_cells_by_their_share_of_tumour(maps, tumour):
+    expected = [(m[0].numpy() * cells(tumour, m.shape[-1])).sum(axis=(1, 2)) / cells(tumour, m.shape[-1]).sum() for m in maps]
+    assert pool_maps(maps, weights_for("masked", tumour, (1, 1)), "masked") == pytest.approx(np.concatenate(expected))
+
+
+def test_a_region_without_pixels_counts_as_the_whole(maps):
+    nothing = np.zeros((16, 16), dtype=np.float32)
+    assert np.array_equal(pool_maps(maps, [nothing], "masked"), pool_maps(maps, [None], "average"))
+
+
+def test_regions_are_tumour_rim_and_surroundings_in_mm():
+    """A square of 60 mm in pixels of 2 mm x 4 mm: the rim is 5 mm to either side of the border, the surroundings 20 mm outside."""
+    tumour = np.zeros((100, 50), dtype=np.float32)
+    tumour[35:65, 18:33] = 1.0
+    inside, rim, ring = weights_for("regions", tumour, (2.0, 4.0))
+    assert np.array_equal(inside, tumour)
+    along_rows, along_columns = np.flatnonzero(rim[:, 25]), np.flatnonzero(rim[50])
+    assert along_rows.tolist() == [33, 34, 35, 36, 63, 64, 65, 66]
+    assert along_columns.tolist() == [17, 18, 32, 33]
+    assert np.flatnonzero(ring[:, 25]).tolist() == [*range(25, 35), *range(65, 75)]
+    assert np.flatnonzero(ring[50]).tolist() == [*range(13, 18), *range(33, 38)]
+    assert not (ring * tumour).any()
+    assert ring[25, 13] == 0
+
+
+def test_regions_stand_side_by_side_each_with_all_maps(maps, tumour):
+    weights = weights_for("regions", tumour, (1.0, 1.0))
+    found = pool_maps(maps, weights, "regions")
+    assert len(found) == 3 * (3 + 2)
+    for k, weight in enumerate(weights):
+        assert found[5 * k : 5 * k + 5] == pytest.approx(np.concatenate([(m[0].numpy() * cells(weight, m.shape[-1])).sum(axis=(1, 2)) / cells(weight, m.shape[-1]).sum() for m in maps]), rel=1e-5)
+
+
+def test_a_tumour_thinner_than_a_pixel_has_regions_too():
+    faint = np.zeros((16, 16), dtype=np.float32)
+    faint[8, 8] = 0.3
+    assert [float(w.sum()) > 0 for w in weights_for("regions", faint, (1.0, 1.0))] == [True, True, True]
+
+
+def test_volumes_are_pooled_likewise():
+    features, region = torch.arange(16.0).reshape(1, 2, 2, 2, 2), np.zeros((4, 4, 4), dtype=np.float32)
+    region[:2, :2, :2] = 1.0
+    assert pool_maps([features], [region], "masked").tolist() == [0.0, 8.0]

@@ -1,0 +1,264 @@
+"""The LASSO signature against scikit-learn and its own optimality conditions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from sarcofuse.metrics import auc, stratified_folds
+from sarcofuse.models import dump_estimator, load_estimator
+from sarcofuse.signature import LassoSignature
+from sarcofuse.signature.path import logistic_path
+from sarcofuse.signature.screen import uncorrelated, varying
+
+
+def data(n: int = 120, p: int = 40, seed: int = 0, effect: float = 0.8) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, p)) + 0.6 * rng.normal(size=(n, 1))
+    eta = effect * (X[:, 0] - X[:, 1] + 0.5 * X[:, 2]) - 0.5
+    return X, (rng.random(n) < 1 / (1 + np.exp(-eta))).astype(int)
+
+
+def standardised(X):
+    return (X - X.mean(axis=0)) / X.std(axis=0)
+
+
+def solve(X, y, penalties, tolerance=1e-14):
+    Z = standardised(X)
+    largest = np.abs(Z.T @ (y - y.mean())).max() / len(y)
+    start = (np.zeros(X.shape[1]), float(np.log(y.mean() / (1 - y.mean()))), float(largest))
+    return Z, largest, *logistic_path(np.ascontiguousarray(Z.T), y.astype(float), largest * np.asarray(penalties, dtype=float), tolerance, start)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.2, 0.05])
+def test_coefficients_equal_scikit_learn(share):
+    X, y = data()
+    Z, largest, coefficients, intercepts, _ = solve(X, y, [1.0, 0.6, share])
+    peer = LogisticRegression(l1_ratio=1.0, C=1 / (len(y) * largest * share), solver="saga", tol=1e-9, max_iter=100_000).fit(Z, y)
+    np.testing.assert_allclose(coefficients[-1], peer.coef_[0], atol=2e-5)
+    assert intercepts[-1] == pytest.approx(peer.intercept_[0], abs=2e-5)
+
+
+@pytest.mark.parametrize(("n", "p"), [(120, 40), (60, 300)])
+def test_every_solution_on_the_path_is_optimal(n, p):
+    X, y = data(n, p)
+    Z, largest, coefficients, intercepts, deviances = solve(X, y, np.geomspace(1, 0.05, 20), 1e-15)
+    for share, beta, intercept, deviance in zip(np.geomspace(1, 0.05, 20), coefficients, intercepts, deviances, strict=True):
+        risk = 1 / (1 + np.exp(-(Z @ beta + intercept)))
+        pull, penalty = Z.T @ (y - risk) / n, largest * share
+        assert abs((y - risk).mean()) < 1e-6
+        assert np.abs(pull[beta == 0]).max() <= penalty * (1 + 1e-4)
+        np.testing.assert_allclose(pull[beta != 0], penalty * np.sign(beta[beta != 0]), rtol=1e-3)
+        assert deviance == pytest.approx(-2 * np.log(np.where(y == 1, risk, 1 - risk)).mean(), abs=1e-9)
+
+
+def test_first_penalty_lets_nothing_in_and_the_second_something():
+    X, y = data()
+    _, _, coefficients, _, _ = solve(X, y, [1.0 + 1e-9, 0.95])
+    assert not coefficients[0].any()
+    assert coefficients[1].any()
+
+
+def test_separable_data_end_the_path_without_running_away():
+    X, y = data(40, 10)
+    X[:, 3] = 10 * y + 0.01 * np.arange(40)
+    _, _, coefficients, _, deviances = solve(X, y, np.geomspace(1, 1e-6, 60), 1e-9)
+    assert np.isfinite(coefficients).all()
+    assert deviances[-1] < 0.01
+
+
+def test_cross_validated_deviance_is_that_of_scikit_learn():
+    X, y = data()
+    found = LassoSignature(correlation=1.0, repeats=1).fit(X, y)
+    Z, at = standardised(X), 9
+    fold, losses = stratified_folds(y, 5, [0, 0, 0]), np.empty(len(y))
+    for k in range(5):
+        train, test = Z[fold != k], Z[fold == k]
+        mean, scale = train.mean(axis=0), train.std(axis=0)
+        peer = LogisticRegression(l1_ratio=1.0, C=1 / (len(train) * found.path_["penalty"][at]), solver="saga", tol=1e-9, max_iter=100_000).fit((train - mean) / scale, y[fold != k])
+        losses[fold == k] = -2 * np.log(peer.predict_proba((test - mean) / scale)[np.arange(len(test)), y[fold == k]])
+    assert found.path_["deviance"][at] == pytest.approx(losses.mean(), abs=2e-5)
+    by_fold = np.array([losses[fold == k].mean() for k in range(5)])
+    share = np.bincount(fold) / len(y)
+    assert found.path_["error"][at] == pytest.approx(np.sqrt((share * (by_fold - losses.mean()) ** 2).sum() / 4), abs=2e-4)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_penalty_is_the_one_of_least_deviance_or_within_one_error_of_it(seed):
+    X, y = data(seed=seed)
+    least, sparse = LassoSignature().fit(X, y), LassoSignature(rule="1se").fit(X, y)
+    path = least.path_
+    best = int(np.argmin(path["deviance"]))
+    assert least.penalty_ == path["penalty"][best]
+    assert sparse.penalty_ >= least.penalty_
+    limit = path["deviance"][best] + path["error"][best]
+    assert sparse.penalty_ == max(p for p, d in zip(path["penalty"], path["deviance"], strict=True) if d <= limit)
+    assert sparse.selected_.size <= least.selected_.size
+
+
+def test_transform_is_the_linear_predictor():
+    X, y = data()
+    found = LassoSignature().fit(X, y)
+    expected = found.intercept_ + standardised(X)[:, found.selected_] @ found.coef_[found.selected_]
+    np.testing.assert_allclose(found.transform(X)[:, 0], expected, atol=1e-10)
+    np.testing.assert_allclose(found.features(X), standardised(X)[:, found.selected_], atol=1e-10)
+
+
+def test_signature_finds_what_matters():
+    X, y = data(400, 60)
+    fresh_X, fresh_y = data(4000, 60, seed=1)
+    found = LassoSignature().fit(X, y)
+    assert {0, 1, 2} <= set(found.selected_)
+    assert found.coef_[0] > 0 > found.coef_[1]
+    best = auc(fresh_y, fresh_X[:, 0] - fresh_X[:, 1] + 0.5 * fresh_X[:, 2])
+    assert auc(fresh_y, found.transform(fresh_X)[:, 0]) - 0.5 > 0.9 * (best - 0.5)
+
+
+def test_repeats_average_the_deviance_over_dealings():
+    X, y = data()
+    parts = [LassoSignature(repeats=r).fit(X, y).path_["deviance"][:10] for r in (1, 2)]
+    second = 2 * parts[1] - parts[0]
+    fold, at = stratified_folds(y, 5, [0, 0, 1]), 5
+    kept = LassoSignature(repeats=1).fit(X, y)
+    Z, losses = standardised(X)[:, kept.kept_], np.empty(len(y))
+    for k in range(5):
+        train, test = Z[fold != k], Z[fold == k]
+        mean, scale = train.mean(axis=0), train.std(axis=0)
+        peer = LogisticRegression(l1_ratio=1.0, C=1 / (len(train) * kept.path_["penalty"][at]), solver="saga", tol=1e-9, max_iter=100_000).fit((train - mean) / scale, y[fold != k])
+        losses[fold == k] = -2 * np.log(peer.predict_proba((test - mean) / scale)[np.arange(len(test)), y[fold == k]])
+    assert second[at] == pytest.approx(losses.mean(), abs=4e-5)
+
+
+def test_units_of_the_features_do_not_matter():
+    X, y = data()
+    first, second = LassoSignature().fit(X, y), LassoSignature().fit(X * 1000 + 7, y)
+    np.testing.assert_allclose(second.transform(X * 1000 + 7), first.transform(X), atol=1e-6)
+
+
+def test_gaps_take_the_median_of_the_training_patients():
+    X, y = data()
+    holes = X.copy()
+    holes[::7, 0] = np.nan
+    found = LassoSignature().fit(holes, y)
+    assert found.median_[0] == np.nanmedian(holes[:, 0])
+    one = X[:1].copy()
+    one[0, 0] = np.nan
+    filled = one.copy()
+    filled[0, 0] = found.median_[0]
+    assert np.array_equal(found.transform(one), found.transform(filled))
+
+
+def test_useless_features_are_dropped_before_the_lasso():
+    X, y = data(100, 6)
+    X[:, 1] = 4.0
+    X[:, 2] = np.where(np.arange(100) < 4, 1.0, 0.0)
+    X[:, 3] = np.nan
+    X[:, 5] = -2 * X[:, 0] + 1e-3 * X[:, 4]
+    assert LassoSignature().fit(X, y).kept_.tolist() == [0, 4]
+
+
+def test_a_value_shared_by_95_percent_is_allowed_and_by_more_is_not():
+    columns = np.column_stack([np.where(np.arange(100) < k, np.arange(100), -1.0) for k in (5, 4)])
+    assert varying(columns).tolist() == [True, False]
+
+
+def test_of_a_chain_of_correlated_features_each_is_compared_with_those_kept():
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=2000)
+    b = a + 0.3 * rng.normal(size=2000)
+    c = b + 0.3 * rng.normal(size=2000)
+    Z = standardised(np.column_stack([a, b, c]))
+    r = np.corrcoef(Z.T)
+    assert r[0, 1] > 0.94
+    assert r[1, 2] > 0.94
+    assert r[0, 2] < 0.94
+    assert uncorrelated(Z, 0.94).tolist() == [True, False, True]
+    assert uncorrelated(Z, 1.0).all()
+
+
+def test_noise_may_leave_a_constant_signature_with_stand_ins():
+    X, y = data(80, 30, seed=3, effect=0.0)
+    found = LassoSignature(rule="1se").fit(X, y)
+    assert found.selected_.size == 0
+    assert found.transform(X) == pytest.approx(np.log(y.mean() / (1 - y.mean())))
+    strength = np.abs(standardised(X).T @ (y - y.mean()))
+    assert found.columns.tolist() == np.argsort(-strength)[:5].tolist()
+    assert found.features(X).shape == (80, 5)
+
+
+def test_fit_transform_is_out_of_fold():
+    X, y = data()
+    whole = LassoSignature()
+    given = whole.fit_transform(X, y)
+    fold = stratified_folds(y, 5, [0, 1])
+    for k in range(5):
+        part = LassoSignature().fit(X[fold != k], y[fold != k])
+        np.testing.assert_allclose(given[fold == k], part.transform(X[fold == k]) - part.intercept_ + whole.intercept_, atol=1e-12)
+    assert np.array_equal(whole.coef_, LassoSignature().fit(X, y).coef_)
+
+
+def test_training_on_noise_shows_in_transform_but_not_in_fit_transform():
+    gained, honest = [], []
+    for seed in range(12):
+        X, y = data(100, 30, seed=seed, effect=0.0)
+        found = LassoSignature(repeats=1, penalties=20)
+        honest.append(auc(y, found.fit_transform(X, y)[:, 0]))
+        gained.append(auc(y, found.transform(X)[:, 0]))
+    assert np.mean(honest) == pytest.approx(0.5, abs=0.06)
+    assert np.mean(gained) > np.mean(honest) + 0.05
+
+
+def test_in_a_pipeline_the_classifier_learns_from_honest_signatures():
+    X, y = data()
+    line = make_pipeline(LassoSignature(), LogisticRegression()).fit(X, y)
+    peer = LogisticRegression().fit(LassoSignature().fit_transform(X, y), y)
+    np.testing.assert_allclose(line[-1].coef_, peer.coef_, atol=1e-9)
+
+
+@pytest.mark.parametrize("events", [1, 2, 3])
+def test_few_events_do_not_crash(events):
+    X, _ = data(30, 8)
+    y = np.zeros(30, dtype=int)
+    y[:events] = 1
+    found = LassoSignature().fit(X, y)
+    assert np.isfinite(found.transform(X)).all()
+    assert (found.path_ == {}) == (events == 1)
+
+
+def test_features_without_use_give_the_mean_risk():
+    found = LassoSignature().fit(np.ones((20, 3)), np.arange(20) % 2)
+    assert found.transform(np.full((2, 3), 5.0)).tolist() == [[0.0], [0.0]]
+    assert found.features(np.ones((2, 3))).shape == (2, 0)
+
+
+def test_one_class_is_refused():
+    X, _ = data(20, 3)
+    with pytest.raises(ValueError, match="outcomes of both 0 and 1"):
+        LassoSignature().fit(X, np.ones(20))
+
+
+def test_other_numbers_of_features_are_refused():
+    X, y = data(40, 5)
+    with pytest.raises(ValueError, match="expecting 5 features"):
+        LassoSignature().fit(X, y).transform(X[:, :4])
+
+
+def test_a_patient_alone_has_the_same_bits():
+    X, y = data()
+    found = LassoSignature().fit(X, y)
+    alone = np.vstack([found.transform(X[i : i + 1]) for i in range(len(X))])
+    assert np.array_equal(alone, found.transform(X))
+
+
+def test_skops_keeps_every_bit(tmp_path):
+    X, y = data()
+    found = LassoSignature().fit(X, y)
+    file = tmp_path / "signature.skops"
+    file.write_bytes(dump_estimator(found))
+    again = load_estimator(file)
+    assert np.array_equal(again.transform(X), found.transform(X))
+    assert again.get_params() == found.get_params()
+    assert dump_estimator(again) == dump_estimator(found) == dump_estimator(clone(found).fit(X, y))
