@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -54,35 +54,12 @@ def write_bundle(folder: Path, config: StudyConfig, models: Sequence[FittedModel
     parts : Parts
         Networks, weights and clinical schema, as far as there are any.
     """
-    from sarcofuse.models import save_estimator
-
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     (part / "models").mkdir(parents=True)
-    bundled = []
     lead = lead_model(models, config)
-    for model in models:
-        name = f"models/{model.features}-{model.classifier}.skops"
-        save_estimator(model.estimator, part / name)
-        bundled.append(
-            BundledModel(
-                features=model.features,
-                classifier=model.classifier,
-                primary=model is lead,
-                threshold=model.threshold,
-                file=name,
-                blocks=tuple(model.blocks),
-                parameters=dict(_plain(model.parameters)),
-                signatures=dict(_plain(model.signatures)),
-                warnings=tuple(model.warnings),
-            )
-        )
-    if parts.segmenter is not None:
-        shutil.copytree(parts.segmenter, part / "segmenter")
-    if parts.weights is not None:
-        (part / "weights").mkdir()
-        shutil.copyfile(parts.weights, part / "weights" / parts.weights.name)
-    files = {f.relative_to(part).as_posix(): digest_file(f) for f in sorted(part.rglob("*")) if f.is_file()}
+    bundled = tuple(_save_model(model, part, primary=model is lead) for model in models)
+    weights = _save_parts(parts, config, part)
     manifest = Manifest(
         format=FORMAT,
         created_by=f"sarcofuse {versions()['sarcofuse']}",
@@ -94,18 +71,49 @@ def write_bundle(folder: Path, config: StudyConfig, models: Sequence[FittedModel
         segment=config.segment,
         radiomics=config.radiomics,
         deep=config.deep.model_copy(update={"weights": None}),
-        weights=None if parts.weights is None else f"weights/{parts.weights.name}",
+        weights=weights,
         clinical=None if parts.clinical is None else dict(parts.clinical),
         columns={name: tuple(columns) for model in models for name, columns in model.blocks.items()},
-        models=tuple(bundled),
+        models=bundled,
         training_ranges={name: _ranges(table) for name, table in tables.items()},
         model_card=_model_card(config, models, lead),
         versions=versions(),
-        files=files,
+        files={f.relative_to(part).as_posix(): digest_file(f) for f in sorted(part.rglob("*")) if f.is_file()},
     )
     write_json(manifest.model_dump(mode="json"), part / MANIFEST)
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
+
+
+def _save_model(model: FittedModel, part: Path, *, primary: bool) -> BundledModel:
+    from sarcofuse.models import save_estimator
+
+    name = f"models/{model.features}-{model.classifier}.skops"
+    save_estimator(model.estimator, part / name)
+    return BundledModel(
+        features=model.features,
+        classifier=model.classifier,
+        primary=primary,
+        threshold=model.threshold,
+        file=name,
+        blocks=tuple(model.blocks),
+        parameters=_plain(model.parameters),
+        signatures=_plain(model.signatures),
+        warnings=tuple(model.warnings),
+    )
+
+
+def _save_parts(parts: Parts, config: StudyConfig, part: Path) -> str | None:
+    """Copy the networks, and the backbone's weights as safetensors; give the name of the weights."""
+    if parts.segmenter is not None:
+        shutil.copytree(parts.segmenter, part / "segmenter")
+    if parts.weights is None:
+        return None
+    from sarcofuse.deep import backbone
+    from sarcofuse.deep.weights import save_weights
+
+    (part / "weights").mkdir()
+    return save_weights(backbone(config.deep.backbone), part / "weights", parts.weights).relative_to(part).as_posix()
 
 
 def lead_model(models: Sequence[FittedModel], config: StudyConfig) -> FittedModel:
@@ -127,7 +135,7 @@ def lead_model(models: Sequence[FittedModel], config: StudyConfig) -> FittedMode
     return named[0] if named else next(m for m in models if m.features == models[-1].features)
 
 
-def _plain(content: Mapping[str, object]) -> dict[str, object]:
+def _plain(content: Mapping[str, object]) -> dict[str, Any]:
     result = plain(content)
     return result if isinstance(result, dict) else {}
 
