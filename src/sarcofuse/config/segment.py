@@ -26,8 +26,8 @@ class SegmentConfig(Section):
     folds: Annotated[int, Field(ge=2, le=10, description="Folds of the cross-validation; one network each.")] = 4
     spacing: Annotated[tuple[float, float, float] | None, Field(description="Voxel size the networks work at, along x, y, z in mm; empty lets the data analysis decide.")] = None
     epochs: Annotated[int | None, Field(ge=1, description="Passes over the training images; empty lets the plan decide.")] = None
-    filters: Annotated[int, Field(ge=4, description="Filters of the first level.")] = 16
-    learning_rate: Annotated[float, Field(gt=0, description="Peak learning rate of AdamW.")] = 2e-3
+    filters: Annotated[int | None, Field(ge=4, description="Filters of the first level; empty lets the plan decide (8 on a processor, 32 on a GPU).")] = None
+    learning_rate: Annotated[float, Field(gt=0, description="Peak learning rate of AdamW.")] = 4e-3
     patch: Annotated[tuple[int, int, int] | None, Field(description="Training patch in voxels along x, y, z; empty takes the whole volume where it fits.")] = None
     device: Annotated[Literal["auto", "cpu", "cuda"], Field(description="`auto` takes a GPU where there is one.")] = "auto"
     refine: Annotated[RefineConfig, Field(description="Clean-up.")] = RefineConfig()

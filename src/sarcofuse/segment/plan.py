@@ -16,10 +16,13 @@ FORMAT = 1
 LEVELS = 4
 VOXELS = {"cpu": 120_000, "cuda": 3_000_000}
 """Most voxels that one training volume should have."""
-VISITS = {"cpu": 700, "cuda": 20_000}
+VISITS = {"cpu": 1_750, "cuda": 20_000}
 """Training volumes that a network sees in all, unless the epochs are given."""
-ACROSS = {"cpu": 12.0, "cuda": 40.0}
+ACROSS = {"cpu": 14.0, "cuda": 40.0}
 """Voxels that the diameter of a middling tumour should span in its plane."""
+FILTERS = {"cpu": 8, "cuda": 32}
+BLOCKS = {"cpu": ([0, 1, 1, 1], [1, 1, 0]), "cuda": ([1, 2, 2, 4], [1, 1, 1])}
+"""Residual blocks of each level, down and up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +92,20 @@ def make_plan(stats: Mapping[str, Any], config: SegmentConfig, device: str, seed
     patients = max(1, round(int(stats["n_cases"]) * (config.folds - 1) / config.folds))
     epochs = config.epochs or max(8, min(300, math.ceil(VISITS[device] / patients)))
     reasons["epochs"] = f"segment.epochs is {config.epochs}" if config.epochs else f"{VISITS[device]} volumes to see on {device}, {patients} training patients a fold"
+    down, up = BLOCKS[device]
     network = {
         "spatial_dims": 3,
-        "init_filters": config.filters,
+        "init_filters": config.filters or FILTERS[device],
         "in_channels": 1,
         "out_channels": 1,
-        "norm": "batch",
-        "blocks_down": [1] * LEVELS,
+        "norm": "instance",
+        "blocks_down": down,
+        "blocks_up": up,
         "dsdepth": 1,
         "resolution": list(resolution),
     }
+    reasons["filters"] = f"segment.filters is {config.filters}" if config.filters else f"{FILTERS[device]} on {device}"
+    reasons["blocks"] = "none at the first level, where each would cost as much as all others together" if device == "cpu" else "as in MONAI's SegResNet"
     return Plan(spacing, shape, factor, network, epochs, min(2, patients), config.learning_rate, device, config.folds, seed, reasons)
 
 
