@@ -41,7 +41,7 @@ def test_fused_model_comes_near_the_best_there_can_be(simulation, tmp_path):
     best = auc(y, [data.log_odds[p] for p in data.test])
     reached = {}
     for m in models:
-        found = [risks(m, data.tables, data.test)[p] for p in data.test]
+        found = list(risks(m, data.tables, data.test).values())
         reached[m.features, m.classifier] = (auc(y, found) - 0.5) / (best - 0.5)
         assert 0.7 < calibration_line(y, found)[0][0] < 1.5
         honest = auc([data.outcome[p] for p in data.train], [m.out_of_fold[p] for p in data.train])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Field = NDArray[np.float32]
 
-CAPSULE_MM = 6.0
+CAPSULE_MM = 8.0
 """Within about this distance of the tumour its pseudocapsule keeps the oedema out, so that filters that reach over the edge of the mask see little of it."""
 
 
@@ -201,7 +201,7 @@ def draw_inside(rng: np.random.Generator, grid: Grid, outline: Outline, texture:
 
 
 def draw_oedema(rng: np.random.Generator, grid: Grid, outline: Outline, fascia: Field, latents: Latents) -> Field:
-    """Draw the oedema around the tumour, which fades with the distance, follows the muscles and hardly enters the fat.
+    """Draw the oedema around the tumour, which fades with the distance, lies beside the tumour rather than above or below it, and hardly enters the fat.
 
     Parameters
     ----------
@@ -228,4 +228,8 @@ def draw_oedema(rng: np.random.Generator, grid: Grid, outline: Outline, fascia: 
     away = np.maximum(outline.distance, 0)
     capsule = 1 - np.exp(-((away / np.float32(CAPSULE_MM)) ** 2))
     glow = np.float32(peak) * capsule * np.exp(-((away / np.float32(reach)) ** np.float32(1.5))) * np.clip(feathers, 0.2, 1.8)
+    where = np.flatnonzero(outline.mask.any(axis=(1, 2)))
+    middle, half = 0.5 * (where[0] + where[-1]), 0.5 * (where[-1] - where[0] + 1)
+    beside = soft((np.abs(np.arange(grid.shape[0], dtype=np.float32) - np.float32(middle)) - np.float32(0.6 * half)) * np.float32(grid.spacing[0]), 6.0)
+    glow *= beside[:, None, None]
     return np.asarray(glow * (np.float32(0.3) + np.float32(0.7) * soft(fascia, 1.5)), dtype=np.float32)

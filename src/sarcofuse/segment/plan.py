@@ -14,7 +14,7 @@ from sarcofuse.runtime import read_json, write_json
 
 FORMAT = 1
 LEVELS = 4
-VOXELS = {"cpu": 120_000, "cuda": 3_000_000}
+VOXELS = {"cpu": 120_000, "cuda": 1_500_000}
 """Most voxels that one training volume should have."""
 VISITS = {"cpu": 1_750, "cuda": 20_000}
 """Training volumes that a network sees in all, unless the epochs are given."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,7 +103,9 @@ def train_fold(folder: Path, plan: Plan, fold: int, training: Sequence[Path], he
     """
     import torch
 
-    with single_thread(), torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=True):
+    for torn in folder.glob(".part-*"):  # what a killed training was writing
+        torn.unlink()
+    with single_thread(), torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=True), _gpu_of(plan, fold):
         samples = [read_sample(file) for file in training]
         state = _resume(folder, plan, fold)
         while state.epoch < plan.epochs:
@@ -124,6 +127,13 @@ def train_fold(folder: Path, plan: Plan, fold: int, training: Sequence[Path], he
         write_json({"losses": state.losses, "attempts": state.attempt + 1, "held_out_dice": scores}, folder / HISTORY)
         (folder / CHECKPOINT).unlink(missing_ok=True)
     return float(np.mean(scores)) if scores else 0.0
+
+
+def _gpu_of(plan: Plan, fold: int) -> AbstractContextManager[Any]:
+    """Let folds take turns on the GPUs there are."""
+    import torch
+
+    return torch.cuda.device(fold % torch.cuda.device_count()) if plan.device == "cuda" else nullcontext()
 
 
 def held_out_dice(plan: Plan, weights: Path, files: Sequence[Path]) -> list[float]:
