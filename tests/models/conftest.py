@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sarcofuse.models import CLASSIFIERS
 from sarcofuse.records import FeatureTable
 from sarcofuse.runtime import Engine
 
@@ -44,7 +45,17 @@ def simulate(train: int, test: int, features: int, *, effect: float = 1.2, facto
 
 @pytest.fixture(scope="session")
 def simulated() -> Simulated:
-    return simulate(120, 40, 30)
+    return simulate(150, 100, 24, effect=2.0, factors=6)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def small_forests() -> Iterator[None]:
+    """Forests of few trees, in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sarcofuse.models.classifiers.TREES", 40)
+        for name in ("extratrees", "randomforest"):
+            patch.setitem(CLASSIFIERS[name].light, "n_estimators", 40)
+        yield
 
 
 @pytest.fixture

@@ -17,6 +17,8 @@ from sarcofuse.signature import LassoSignature
 
 QUICK = {"folds": 3, "signature": SignatureConfig(folds=3, repeats=1, penalties=20)}
 PLAIN = ModelsConfig(classifiers=("logistic",), tuning=False, **QUICK)
+SEVERAL = ModelsConfig(classifiers=("extratrees", "svm", "logistic"), tuning=False, **QUICK)
+LINEAR = ModelsConfig(classifiers=("svm", "logistic"), tuning=False, **QUICK)
 SIGNATURE = LassoSignature(folds=3, repeats=1, penalties=20)
 
 
@@ -34,6 +36,12 @@ def fitted(simulated, tmp_path_factory) -> list[FittedModel]:
         return fit_models(simulated.tables, simulated.training(), SIGNATURE, ModelsConfig(**QUICK), engine, 0)
 
 
+@pytest.fixture(scope="module")
+def plain(simulated, tmp_path_factory) -> list[object]:
+    with serial(tmp_path_factory.mktemp("cache")) as engine:
+        return fingerprint(fit_models(simulated.tables, simulated.training(), SIGNATURE, SEVERAL, engine, 0))
+
+
 def test_nine_models_in_order(fitted, simulated):
     assert [(m.features, m.classifier) for m in fitted] == [(f, c) for f in ("radiomic", "deep", "dlr") for c in ("extratrees", "svm", "logistic")]
     for m in fitted:
@@ -48,7 +56,7 @@ def test_models_have_learned_something(fitted, simulated):
     assert best > 0.8
     for m in fitted:
         found = risks(m, simulated.tables, simulated.test)
-        assert auc(y, [found[p] for p in simulated.test]) > (0.7 if m.features == "dlr" else 0.6)
+        assert auc(y, [found[p] for p in simulated.test]) > (0.75 if m.features == "dlr" else 0.6)
 
 
 def test_threshold_is_chosen_on_out_of_fold_risks(fitted, simulated):
@@ -95,7 +103,7 @@ def test_features_of_a_patient_do_not_reach_its_own_fold(simulated, engine):
         assert any(a.out_of_fold[p] != b.out_of_fold[p] for p in patients[fold == 1])
 
 
-def test_test_patients_touch_nothing(simulated, fitted, rearranged, tmp_path):
+def test_test_patients_touch_nothing(simulated, plain, rearranged, tmp_path):
     rng = np.random.default_rng(0)
     table = simulated.tables["radiomic"]
     train = np.isin(table.patient_ids, simulated.train)
@@ -104,29 +112,31 @@ def test_test_patients_touch_nothing(simulated, fitted, rearranged, tmp_path):
     deleted = rearranged(simulated.tables, np.flatnonzero(train))
     for name, tables in {"altered": altered, "missing": missing, "deleted": deleted}.items():
         with serial(tmp_path / name) as engine:
-            again = fit_models(tables, simulated.training(), SIGNATURE, ModelsConfig(**QUICK), engine, 0)
-        assert fingerprint(again) == fingerprint(fitted)
+            again = fit_models(tables, simulated.training(), SIGNATURE, SEVERAL, engine, 0)
+        assert fingerprint(again) == plain
 
 
-def test_order_of_patients_does_not_matter(simulated, fitted, rearranged, tmp_path):
+def test_order_of_patients_does_not_matter(simulated, plain, rearranged, tmp_path):
     rows = np.random.default_rng(1).permutation(len(simulated.outcome))
     shuffled = dict(sorted(simulated.training().items(), reverse=True))
     with serial(tmp_path) as engine:
-        again = fit_models(rearranged(simulated.tables, rows), shuffled, SIGNATURE, ModelsConfig(**QUICK), engine, 0)
-    assert fingerprint(again) == fingerprint(fitted)
+        again = fit_models(rearranged(simulated.tables, rows), shuffled, SIGNATURE, SEVERAL, engine, 0)
+    assert fingerprint(again) == plain
 
 
-def test_order_of_blocks_does_not_matter(simulated, fitted, tmp_path):
+def test_order_of_blocks_does_not_matter(simulated, plain, tmp_path):
     with serial(tmp_path) as engine:
-        again = fit_models(dict(reversed(simulated.tables.items())), simulated.training(), SIGNATURE, ModelsConfig(**QUICK), engine, 0)
-    assert fingerprint(again) == fingerprint(fitted)
+        again = fit_models(dict(reversed(simulated.tables.items())), simulated.training(), SIGNATURE, SEVERAL, engine, 0)
+    assert fingerprint(again) == plain
 
 
 @pytest.mark.slow
-def test_number_of_workers_does_not_matter(simulated, fitted, tmp_path):
-    with Engine(tmp_path / "cache", scheduler="processes", workers=2, progress=False) as engine:
-        again = fit_models(simulated.tables, simulated.training(), SIGNATURE, ModelsConfig(**QUICK), engine, 0)
-    assert fingerprint(again) == fingerprint(fitted)
+def test_number_of_workers_does_not_matter(simulated, tmp_path):
+    found = []
+    for scheduler in ("serial", "processes"):
+        with Engine(tmp_path / scheduler, scheduler=scheduler, workers=2, progress=False) as engine:
+            found.append(fingerprint(fit_models(simulated.tables, simulated.training(), SIGNATURE, LINEAR, engine, 0)))
+    assert found[0] == found[1]
 
 
 def test_seed_matters(simulated, engine):
@@ -191,7 +201,8 @@ def some(simulated, events: int, others: int) -> dict[str, int]:
 
 @pytest.mark.parametrize("events", [2, 3])
 def test_fewer_events_than_folds_reduce_the_folds_and_say_so(events, simulated, engine):
-    models = fit_models(simulated.tables, some(simulated, events, 20), LassoSignature(), ModelsConfig(), engine, 0)
+    config = SEVERAL.model_copy(update={"folds": 5, "tuning": events == 3})
+    models = fit_models(simulated.tables, some(simulated, events, 20), LassoSignature(), config, engine, 0)
     for m in models:
         assert f"{events} outer folds instead of 5: there are only {events} training patients with the event" in m.warnings[0]
         assert np.isfinite(list(m.out_of_fold.values())).all()
@@ -214,7 +225,7 @@ def test_patients_without_features_are_left_out_and_counted(simulated, engine, r
     tables = {"radiomic": simulated.tables["radiomic"], "deep": rearranged(simulated.tables, rows)["deep"]}
     models = fit_models(tables, simulated.training(), SIGNATURE, PLAIN, engine, 0)
     assert all(simulated.train[0] not in m.out_of_fold for m in models)
-    assert "1 of 120 training patients have no features in some block" in models[0].warnings[0]
+    assert "1 of 150 training patients have no features in some block" in models[0].warnings[0]
 
 
 def test_feature_sets_follow_the_blocks():
@@ -239,8 +250,8 @@ def test_signatures_are_described_in_names(fitted):
 
 
 def test_without_selected_features_others_stand_in_and_it_is_said(simulated, engine):
-    rng = np.random.default_rng(11)
-    noise = FeatureTable("radiomic", simulated.tables["radiomic"].patient_ids, tuple("abcdefgh"), rng.normal(size=(160, 8)))
+    rng = np.random.default_rng(2)
+    noise = FeatureTable("radiomic", simulated.tables["radiomic"].patient_ids, tuple("abcdefgh"), rng.normal(size=(250, 8)))
     model = fit_models({"radiomic": noise}, simulated.training(), LassoSignature(rule="1se"), PLAIN, engine, 0)[0]
     assert model.signatures["radiomic"]["coefficients"] == {}
     assert len(model.signatures["radiomic"]["stand_in"]) == 5
@@ -259,8 +270,8 @@ def test_absent_blocks_features_and_patients_are_named(fitted, simulated):
     with pytest.raises(CohortError, match="reads features of block deep; found blocks radiomic"):
         risks(dlr, {"radiomic": tables["radiomic"]}, simulated.test)
     t = tables["deep"]
-    with pytest.raises(CohortError, match=r"block deep lacks 2 features that the model needs: deep_28, deep_29"):
-        risks(dlr, {**tables, "deep": FeatureTable("deep", t.patient_ids, t.names[:28], t.values[:, :28])}, simulated.test)
+    with pytest.raises(CohortError, match=r"block deep lacks 2 features that the model needs: deep_22, deep_23"):
+        risks(dlr, {**tables, "deep": FeatureTable("deep", t.patient_ids, t.names[:22], t.values[:, :22])}, simulated.test)
     with pytest.raises(CohortError, match=r"block radiomic lacks 1 patients that the model needs: nobody"):
         risks(dlr, tables, ["nobody"])
 

@@ -115,7 +115,7 @@ def _gradientboosting(setting: Setting, **parameters: object) -> object:
 def _knn(setting: Setting, share: float) -> object:
     from sklearn.neighbors import KNeighborsClassifier
 
-    return KNeighborsClassifier(n_neighbors=max(1, round(share * setting.patients)), algorithm="kd_tree")
+    return KNeighborsClassifier(n_neighbors=max(1, round(share * setting.patients)), algorithm="brute")
 
 
 def _naivebayes(_setting: Setting, var_smoothing: float) -> object:

@@ -130,13 +130,15 @@ def train(kind: Classifier, parameters: Any, X: Floats, y: Floats, seed: int, *,
     seed : int
         Seed of the classifier.
     monotone : bool
-        Whether more of a column can only mean more risk. A column for which these patients show the contrary is then left out.
+        Whether more of a column can only mean more risk. A column for which these patients show the contrary is then left out; without any column everybody has the
+        mean risk.
 
     Returns
     -------
     CalibratedClassifier
         With the sigmoid of slope 1 and offset 0.
     """
+    from sklearn.dummy import DummyClassifier
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.preprocessing import StandardScaler
 
@@ -144,7 +146,7 @@ def train(kind: Classifier, parameters: Any, X: Floats, y: Floats, seed: int, *,
 
     scaler = StandardScaler().fit(X)
     used = np.array([float(not monotone or auc(y, column) > 0.5) for column in X.T])
-    machine = kind.build(Setting(seed, y.size, X.shape[1], monotone), **parameters)
+    machine = kind.build(Setting(seed, y.size, X.shape[1], monotone), **parameters) if used.any() else DummyClassifier(strategy="prior")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         machine.fit(scaler.transform(X) * used, y.astype(np.int64))

@@ -20,7 +20,7 @@ from sarcofuse.phantom.truth import SOURCES, bayes_auc
 from sarcofuse.records import Mask, Volume
 from sarcofuse.runtime import Engine, Entry, Task, atomic_file, digest, write_json, write_text
 
-VERSION = "phantom 1"
+VERSION = "phantom 2"
 """Changes whenever the same plan would give other images."""
 COLUMNS = ("patient_id", "image", "mask", "site", "split", "recurrence", "age", "grade")
 
