@@ -1,15 +1,21 @@
 """Types of the public interface; the names are loaded on first use."""
 
 from sarcofuse.bundle import load_bundle as load_bundle
-from sarcofuse.cohort import check_study as check_study, make_study as make_study
-from sarcofuse.config import StudyConfig as StudyConfig, read_study as read_study
+from sarcofuse.cohort import check_study as check_study
+from sarcofuse.cohort import make_study as make_study
+from sarcofuse.config import StudyConfig as StudyConfig
+from sarcofuse.config import read_study as read_study
 from sarcofuse.deep import extract_deep as extract_deep
 from sarcofuse.errors import SarcofuseError as SarcofuseError
-from sarcofuse.imaging import convert_dicom as convert_dicom, read_mask as read_mask, read_volume as read_volume
-from sarcofuse.phantom import bayes_auc as bayes_auc, make_cohort as make_cohort
+from sarcofuse.imaging import convert_dicom as convert_dicom
+from sarcofuse.imaging import read_mask as read_mask
+from sarcofuse.imaging import read_volume as read_volume
+from sarcofuse.phantom import bayes_auc as bayes_auc
+from sarcofuse.phantom import make_cohort as make_cohort
 from sarcofuse.radiomics import extract_radiomics as extract_radiomics
 from sarcofuse.report import write_report as write_report
-from sarcofuse.study import demo as demo, run as run
+from sarcofuse.study import demo as demo
+from sarcofuse.study import run as run
 
 __all__ = [
     "SarcofuseError",
