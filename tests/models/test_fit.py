@@ -55,9 +55,11 @@ def test_models_have_learned_something(fitted, simulated):
     y = [simulated.outcome[p] for p in simulated.test]
     best = auc(y, [simulated.log_odds[p] for p in simulated.test])
     assert best > 0.8
-    for m in fitted:
-        found = risks(m, simulated.tables, simulated.test)
-        assert auc(y, [found[p] for p in simulated.test]) > (0.75 if m.features == "dlr" else 0.6)
+    reached = {(m.features, m.classifier): auc(y, list(risks(m, simulated.tables, simulated.test).values())) for m in fitted}
+    for classifier in ("extratrees", "svm", "logistic"):
+        assert reached["dlr", classifier] > 0.5 + 0.6 * (best - 0.5)
+        assert reached["dlr", classifier] > max(reached["radiomic", classifier], reached["deep", classifier])
+    assert min(reached.values()) > 0.55
 
 
 def test_threshold_is_chosen_on_out_of_fold_risks(fitted, simulated):

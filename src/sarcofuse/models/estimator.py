@@ -47,6 +47,21 @@ class CalibratedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         """Classes: 0 and 1."""
         return np.array([0, 1])
 
+    def with_sigmoid(self, slope: float, offset: float) -> CalibratedClassifier:
+        """Give the same classifier with another sigmoid.
+
+        Parameters
+        ----------
+        slope, offset : float
+            The sigmoid.
+
+        Returns
+        -------
+        CalibratedClassifier
+            It shares scaler and classifier.
+        """
+        return CalibratedClassifier(self.scaler, self.used, self.classifier, slope, offset)
+
     def scores(self, X: ArrayLike, *, singly: bool = True) -> Floats:
         """Give the classifier's scores: its decision values, or else the log-odds of its probabilities held within 0.0001 and 0.9999.
 

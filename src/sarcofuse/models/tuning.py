@@ -88,8 +88,8 @@ def learn(kind: Classifier, seen: View, y: Floats, fold: Integers | None, seed: 
     """
     if fold is None:
         tail = train(kind, kind.default, seen.train, y, seed, monotone=monotone)
-        tail.slope, tail.offset = fit_sigmoid(tail.scores(seen.train, singly=False), y)
-        return tail, {**kind.default, "inner_log_loss": None}
+        line = fit_sigmoid(tail.scores(seen.train, singly=False), y)
+        return tail.with_sigmoid(*line), {**kind.default, "inner_log_loss": None}
     trials = []
     for parameters in kind.candidates(tuning=tuning):
         score = np.empty(y.size)
@@ -100,8 +100,7 @@ def learn(kind: Classifier, seen: View, y: Floats, fold: Integers | None, seed: 
         trials.append((parameters, np.logaddexp(0.0, eta) - y * eta, (slope, offset)))
     parameters, losses, line = trials[_choose([t[1] for t in trials], kind.patience)]
     tail = train(kind, parameters, seen.train, y, seed, monotone=monotone)
-    tail.slope, tail.offset = line
-    return tail, {**parameters, "inner_log_loss": float(losses.mean())}
+    return tail.with_sigmoid(*line), {**parameters, "inner_log_loss": float(losses.mean())}
 
 
 def _choose(losses: Sequence[Floats], patience: float) -> int:
