@@ -14,6 +14,8 @@ import pytest
 from sarcofuse.errors import ConfigError, MaskError, StageError
 from sarcofuse.runtime import Engine, Task, digest, report_step
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 def square(folder: Path, value: int) -> None:
     if value < 0:
@@ -74,13 +76,16 @@ def test_unknown_scheduler(tmp_path: Path) -> None:
 
 
 def test_a_dask_scheduler_gives_the_same_results(tmp_path: Path) -> None:
-    distributed = pytest.importorskip("distributed", reason="the cluster extra is not installed")
-    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None, protocol="tcp", host="127.0.0.1") as cluster:
-        engine = Engine(tmp_path, scheduler=cluster.scheduler_address)
-        done, aside = engine.run("square", square, tasks([3, -7]))
-        engine.close()
-    assert (done[0].folder / "value").read_text() == "9"
-    assert aside[0].patient_id == "P-7"
+    pytest.importorskip("distributed", reason="the cluster extra is not installed")
+    script = (
+        "from pathlib import Path\nfrom distributed import LocalCluster\nfrom sarcofuse.runtime import Engine\nfrom tests.foundation.test_engine import square, tasks\n"
+        "with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None, protocol='tcp', host='127.0.0.1') as cluster:\n"
+        f"    engine = Engine(Path({str(tmp_path)!r}), scheduler=cluster.scheduler_address)\n"
+        "    done, aside = engine.run('square', square, tasks([3, -7]))\n    engine.close()\n"
+        "print((done[0].folder / 'value').read_text(), aside[0].patient_id)\n"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)
+    assert found.stdout.split() == ["9", "P-7"], found.stderr
 
 
 def test_a_script_without_a_guard_works(tmp_path: Path) -> None:
@@ -90,15 +95,14 @@ def test_a_script_without_a_guard_works(tmp_path: Path) -> None:
         "print('started')\n"
         f"with Engine(Path({str(tmp_path / 'cache')!r}), workers=2) as engine:\n    done, _ = engine.run('square', square, [Task('a', 'k', (3,))])\nprint((done[0].folder / 'value').read_text())\n"
     )
-    root = Path(__file__).resolve().parents[2]
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(root)}, check=False)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)
     assert done.stdout.split() == ["started", "9"], done.stderr
 
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from sarcofuse.runtime import Engine, Task\n"
-        f"sys.path.insert(0, {str(Path(__file__).parents[2])!r}); from tests.foundation import test_engine\n"
+        f"sys.path.insert(0, {str(ROOT)!r}); from tests.foundation import test_engine\n"
         f"Engine(Path({str(tmp_path / 'cache')!r}), scheduler='serial')"
         f".run('count', test_engine.count_up, [Task('fold 1', 'k', (40, {str(tmp_path / 'log')!r}))], steps=40)\n"
     )

@@ -252,13 +252,15 @@ def test_signatures_are_described_in_names(fitted):
     assert len(told["coefficients"]) > 0
 
 
-def test_without_selected_features_others_stand_in_and_it_is_said(simulated, engine):
+@pytest.mark.parametrize("least", [0, 4])
+def test_without_features_that_help_others_stand_in_and_it_is_said(least, simulated, engine):
     rng = np.random.default_rng(2)
     noise = FeatureTable("radiomic", simulated.tables["radiomic"].patient_ids, tuple("abcdefgh"), rng.normal(size=(250, 8)))
-    model = fit_models({"radiomic": noise}, simulated.training(), LassoSignature(rule="1se"), PLAIN, engine, 0)[0]
-    assert model.signatures["radiomic"]["coefficients"] == {}
-    assert len(model.signatures["radiomic"]["stand_in"]) == 5
-    assert "no feature was selected" in model.warnings[-1]
+    model = fit_models({"radiomic": noise}, simulated.training(), LassoSignature(rule="1se", least=least), PLAIN, engine, 0)[0]
+    told = model.signatures["radiomic"]
+    assert told["supported"] is False
+    assert (len(told["coefficients"]) >= 4, len(told["stand_in"])) == ((True, 0) if least else (False, 1))
+    assert "radiomic: cross-validation found no features that do better than none" in model.warnings[-1]
     assert len(set(risks(model, {"radiomic": noise}, simulated.test).values())) > 10
 
 

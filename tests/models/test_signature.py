@@ -181,12 +181,31 @@ def test_of_a_chain_of_correlated_features_each_is_compared_with_those_kept():
 
 def test_noise_may_leave_a_constant_signature_with_stand_ins():
     X, y = data(80, 30, seed=3, effect=0.0)
-    found = LassoSignature(rule="1se").fit(X, y)
-    assert found.selected_.size == 0
+    found = LassoSignature(rule="1se", least=0, repeats=1).fit(X, y)
+    assert (found.selected_.size, found.supported_) == (0, False)
     assert found.transform(X) == pytest.approx(np.log(y.mean() / (1 - y.mean())))
     strength = np.abs(standardised(X).T @ (y - y.mean()))
-    assert found.columns.tolist() == np.argsort(-strength)[:5].tolist()
-    assert found.features(X).shape == (80, 5)
+    assert found.columns.tolist() == [int(np.argmax(strength))]
+    assert found.features(X).shape == (80, 1)
+
+
+def test_where_none_is_preferred_the_first_on_the_path_are_taken():
+    X, y = data(80, 30, seed=3, effect=0.0)
+    found, empty = (LassoSignature(rule="1se", least=least, repeats=1).fit(X, y) for least in (5, 0))
+    assert (found.supported_, empty.supported_) == (False, False)
+    assert found.selected_.size >= 5
+    at = int(np.flatnonzero(found.path_["penalty"] == found.penalty_)[0])
+    _, _, coefficients, _, _ = solve(X[:, found.kept_], y, found.path_["penalty"] / empty.penalty_, 1e-9)
+    assert np.count_nonzero(coefficients[at]) == found.selected_.size
+    assert np.count_nonzero(coefficients[at - 1]) < 5
+    np.testing.assert_allclose(found.coef_[found.kept_], coefficients[at], atol=1e-5)
+
+
+def test_where_features_help_the_least_number_does_not_matter():
+    X, y = data(400, 60)
+    first, second = (LassoSignature(least=least).fit(X, y) for least in (0, 40))
+    assert first.supported_
+    assert np.array_equal(first.coef_, second.coef_)
 
 
 def test_fit_transform_is_out_of_fold():

@@ -38,13 +38,14 @@ def test_ensemble_finds_the_tumours(segmenter: Segmenter, cases: list[Case], eng
         assert case.mask_source == found.source == "ensemble"
         assert case.mask_digest == content_digest(mask)
         assert found.dice == pytest.approx(dice(mask.array, truth.array))
-        assert found.dice > 0.75
+        assert found.dice > 0.7
         assert found.surface_mm == pytest.approx(hd95_mm(mask.array, truth.array, (2.0, 2.0, 5.0)))
         assert found.volume_error == pytest.approx(mask.volume_ml / truth.volume_ml - 1)
         assert list(found.steps) == ["network", "flips", "component", "islands", "holes"]
         assert found.steps["holes"] == found.dice
         assert 0.5 < found.agreement <= 1
         assert 0.5 <= found.confidence <= 1
+    assert np.mean([found.dice for found in quality]) > 0.8
 
 
 def test_no_network_saw_its_out_of_fold_patient(segmenter: Segmenter, cases: list[Case], engine: Engine):

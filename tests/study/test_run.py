@@ -19,7 +19,8 @@ pytestmark = pytest.mark.slow
 
 
 def predictions(folder: Path) -> pd.DataFrame:
-    return pd.read_csv(folder / "predictions.csv", dtype={"patient_id": str}, float_precision="round_trip")
+    table = pd.read_csv(folder / "predictions.csv", dtype=str)
+    return table.assign(risk=[float(v) for v in table["risk"]], primary=table["primary"].astype(int), positive=table["positive"].astype(int))
 
 
 def test_everything_that_a_run_promises_is_there(finished: RunResult) -> None:

@@ -17,6 +17,7 @@ class SignatureConfig(Section):
     penalties: Annotated[int, Field(ge=2, description="Penalties on the path.")] = 50
     ratio: Annotated[float, Field(gt=0, lt=1, description="Smallest penalty as a share of the largest.")] = 0.02
     rule: Annotated[Literal["min", "1se"], Field(description="`min`: the penalty of least deviance; `1se`: the largest penalty within one standard error of it.")] = "min"
+    least: Annotated[int, Field(ge=0, description="Features to take where the inner cross-validation would rather have none, as it often does with few patients; 0 for a constant signature then.")] = 5
     correlation: Annotated[float, Field(gt=0, le=1, description="Of two features that correlate more than this the later one is dropped.")] = 0.95
 
 

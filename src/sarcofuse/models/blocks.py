@@ -15,7 +15,7 @@ from sarcofuse.metrics import stratified_folds
 from sarcofuse.models.record import Floats, Signature
 from sarcofuse.runtime import Task, digest
 
-VERSION = "models signatures 1"
+VERSION = "models signatures 2"
 Integers = NDArray[np.int64]
 
 

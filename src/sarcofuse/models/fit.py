@@ -198,7 +198,7 @@ def _model(chosen: FeatureSet, classifier: str, data: Training, names: Mapping[s
     fitted = {b: load_estimator(folder / "signature.skops") for b, folder in zip(chosen.blocks, signatures, strict=True)}
     tail = load_estimator(folders[-1] / "classifier.skops")
     threshold = youden_threshold(data.y, risk) if config.threshold == "youden" else sensitivity_threshold(data.y, risk, config.sensitivity)
-    bare = [f"{b}: no feature was selected; its signature is constant, and the {len(s.columns)} features of strongest single association stand in" for b, s in fitted.items() if not s.selected_.size]
+    bare = [f"{b}: cross-validation found no features that do better than none; {len(s.columns)} stand in, and chance is to be expected" for b, s in fitted.items() if not s.supported_]
     return FittedModel(
         features=chosen.name,
         classifier=classifier,
@@ -214,8 +214,9 @@ def _model(chosen: FeatureSet, classifier: str, data: Training, names: Mapping[s
 
 
 def _describe(signature: Signature, names: Sequence[str]) -> dict[str, object]:
-    content = {"penalty": float(signature.penalty_), "intercept": float(signature.intercept_), "coefficients": {names[j]: float(signature.coef_[j]) for j in signature.selected_}}
-    return content if signature.selected_.size else {**content, "stand_in": [names[j] for j in signature.columns]}
+    coefficients = {names[j]: float(signature.coef_[j]) for j in signature.selected_}
+    stand_in = [] if signature.selected_.size else [names[j] for j in signature.columns]
+    return {"penalty": float(signature.penalty_), "intercept": float(signature.intercept_), "coefficients": coefficients, "supported": bool(signature.supported_), "stand_in": stand_in}
 
 
 def risks(model: FittedModel, tables: Mapping[str, FeatureTable], patient_ids: Sequence[str]) -> dict[str, float]:

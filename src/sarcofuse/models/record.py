@@ -19,6 +19,7 @@ class Signature(Protocol):
     intercept_: float
     penalty_: float
     selected_: NDArray[np.int64]
+    supported_: bool
 
     @property
     def columns(self) -> NDArray[np.int64]:

@@ -24,7 +24,8 @@ class LassoSignature(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     In order: gaps are filled with the feature's median; features that hardly vary are dropped; of two that correlate too much the later one is dropped; the rest is
     standardised; an L1-penalised logistic regression [1]_ is fitted with the penalty that cross-validation of the deviance chooses. All of it is learned from the
-    patients given to `fit`. Where not even one feature helps, the signature is constant.
+    patients given to `fit`. Where cross-validation would rather have no feature at all, which with few patients it often does although there is something to be found, the
+    features that enter the path first are taken, and `supported_` says so.
 
     The order of the patients decides how they are dealt into folds: sort them by identifier first.
 
@@ -42,8 +43,8 @@ class LassoSignature(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Largest absolute correlation of two features that are both kept.
     repeats : int
         How often the cross-validation that chooses the penalty is repeated with other folds; one dealing of few patients says little.
-    spare : int
-        How many features stand in for the selected ones where none was selected, see `features`.
+    least : int
+        Features to take where cross-validation prefers none; 0 for a constant signature then.
     seed : int
         Seed of the folds.
 
@@ -61,8 +62,11 @@ class LassoSignature(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Intercept.
     selected_ : ndarray of int
         Columns with a coefficient other than 0, in order.
+    supported_ : bool
+        Whether cross-validation preferred the selected features to none.
     spare_ : ndarray of int
-        Columns of the strongest univariate association with the outcome, strongest first; only where `selected_` is empty.
+        Columns of the strongest univariate association with the outcome, strongest first, which stand in for selected ones in `features`; only where `selected_` is empty,
+        that is with `least` 0, or with too few events to cross-validate.
     penalty_ : float
         The penalty chosen.
     path_ : dict of str to ndarray
@@ -73,14 +77,14 @@ class LassoSignature(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     .. [1] Tibshirani R. Regression shrinkage and selection via the lasso. J R Stat Soc B 1996;58:267-288.
     """
 
-    def __init__(self, folds: int = 5, penalties: int = 50, ratio: float = 0.02, rule: str = "min", correlation: float = 0.95, repeats: int = 3, spare: int = 5, seed: int = 0) -> None:
+    def __init__(self, folds: int = 5, penalties: int = 50, ratio: float = 0.02, rule: str = "min", correlation: float = 0.95, repeats: int = 3, least: int = 5, seed: int = 0) -> None:
         self.folds = folds
         self.penalties = penalties
         self.ratio = ratio
         self.rule = rule
         self.correlation = correlation
         self.repeats = repeats
-        self.spare = spare
+        self.least = least
         self.seed = seed
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
@@ -117,21 +121,31 @@ class LassoSignature(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def _solve(self, columns: Floats, y: Floats) -> None:
-        """Choose the penalty and fit the LASSO to standardised features, one row each."""
+        """Fit the LASSO to standardised features, one row each."""
         slope = np.abs(columns @ (y - y.mean())) / y.size
         # A hair above the penalty at which the first feature enters, so that rounding lets nothing in.
         largest = float(slope.max(initial=0.0)) * (1.0 + 1e-9)
         self.coef_, self.intercept_, self.penalty_ = np.zeros(self.n_features_in_), _log_odds(y), largest
         self.path_: dict[str, Floats] = {}
+        self.supported_ = False
         if largest > 0.0 and min(y.sum(), y.size - y.sum()) >= 2:
             grid = largest * np.geomspace(1.0, self.ratio, self.penalties)
             self.path_ = _cross_validate(columns, y, grid, [stratified_folds(y, self.folds, [self.seed, 0, r]) for r in range(self.repeats)])
-            self.penalty_ = _choose(self.path_, self.rule)
-            coefficients, intercepts, _ = logistic_path(columns, y, grid[grid >= self.penalty_], TOLERANCE, _start(columns, y, largest))
-            self.coef_[self.kept_], self.intercept_ = coefficients[-1], float(intercepts[-1])
+            self._settle(columns, y, largest)
         self.selected_ = np.flatnonzero(self.coef_)
-        strongest = np.argsort(-slope, kind="stable")[: 0 if self.selected_.size else self.spare]
+        strongest = np.argsort(-slope, kind="stable")[: 0 if self.selected_.size else max(1, self.least)]
         self.spare_ = self.kept_[strongest]
+
+    def _settle(self, columns: Floats, y: Floats, largest: float) -> None:
+        """Take the solution at the penalty that cross-validation chose, or the first one with features enough."""
+        penalties, best = self.path_["penalty"], _choose(self.path_, self.rule)
+        coefficients, intercepts, _ = logistic_path(columns, y, penalties[: best + 1], TOLERANCE, _start(columns, y, largest))
+        self.supported_ = bool(coefficients[best].any())
+        if not self.supported_ and self.least > 0:
+            coefficients, intercepts, _ = logistic_path(columns, y, penalties, TOLERANCE, _start(columns, y, largest))
+            sizes = np.count_nonzero(coefficients, axis=1)
+            best = int(np.argmax(sizes >= min(self.least, int(sizes.max()))))
+        self.penalty_, self.coef_[self.kept_], self.intercept_ = float(penalties[best]), coefficients[best], float(intercepts[best])
 
     def transform(self, X: ArrayLike) -> Floats:
         """Give the signature.
@@ -295,8 +309,8 @@ def _advance(part: list[Any], penalties: Floats) -> Floats:
     return loss
 
 
-def _choose(path: dict[str, Floats], rule: str) -> float:
+def _choose(path: dict[str, Floats], rule: str) -> int:
     best = int(np.argmin(path["deviance"]))
     if rule == "1se":
         best = int(np.flatnonzero(path["deviance"] <= path["deviance"][best] + path["error"][best])[0])
-    return float(path["penalty"][best])
+    return best

@@ -1,0 +1,198 @@
+"""Patients, their outcomes and what becomes of their images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Split = Literal["train", "internal", "external"]
+SPLITS: tuple[Split, ...] = ("train", "internal", "external")
+MaskSource = Literal["given", "out-of-fold", "ensemble"]
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """One row of cohort.csv, but for the outcome, which is kept apart in `Outcomes`.
+
+    Attributes
+    ----------
+    patient_id : str
+        Unique in the cohort.
+    split : {'train', 'internal', 'external'}
+        Which part of the study the patient belongs to.
+    image : Path or None
+        NIfTI (or NRRD) file or DICOM folder; None where the study starts from feature tables.
+    mask : Path or None
+        Tumour mask on the image's grid.
+    site : str
+        Hospital or scanner.
+    clinical : mapping
+        The further columns, as numbers, text or None.
+    """
+
+    patient_id: str
+    split: Split
+    image: Path | None = None
+    mask: Path | None = None
+    site: str = ""
+    clinical: Mapping[str, float | str | None] = field(default_factory=dict)
+
+
+class Outcomes:
+    """The outcome of every patient, with those of the test splits sealed.
+
+    Training outcomes are free to read. The others are read through `open`, which is counted; only the evaluation
+    does that, once everything is frozen.
+
+    Parameters
+    ----------
+    values : mapping of str to int
+        Outcome (0 or 1) by patient.
+    split : mapping of str to str
+        Split by patient.
+    """
+
+    def __init__(self, values: Mapping[str, int], split: Mapping[str, Split]) -> None:
+        self._training = {k: v for k, v in values.items() if split[k] == "train"}
+        self.__sealed = {k: v for k, v in values.items() if split[k] != "train"}
+        self._openings: list[str] = []
+
+    @property
+    def training(self) -> dict[str, int]:
+        """Outcomes of the training patients."""
+        return dict(self._training)
+
+    @property
+    def openings(self) -> tuple[str, ...]:
+        """Purposes for which the sealed outcomes were opened, in order."""
+        return tuple(self._openings)
+
+    def open(self, purpose: str) -> dict[str, int]:
+        """Break the seal: the outcomes of internal and external patients, counted.
+
+        Parameters
+        ----------
+        purpose : str
+            Why; goes into run.json and the report.
+
+        Returns
+        -------
+        dict of str to int
+            Outcome by patient of the internal and external splits.
+        """
+        self._openings.append(purpose)
+        return dict(self.__sealed)
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A patient, or something of a patient, that could not be used.
+
+    Attributes
+    ----------
+    patient_id : str
+        Whom it concerns.
+    stage : str
+        Where it happened.
+    reason : str
+        The error's own words.
+    """
+
+    patient_id: str
+    stage: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cohort:
+    """The patients of a study.
+
+    Attributes
+    ----------
+    patients : tuple of Patient
+        In order of patient_id.
+    outcomes : Outcomes
+        Sealed where they must be.
+    set_aside : tuple of SetAside
+        Rows that were left out, with reasons.
+    warnings : tuple of str
+        What a careful reader should know (few events, say).
+    """
+
+    patients: tuple[Patient, ...]
+    outcomes: Outcomes
+    set_aside: tuple[SetAside, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A patient's prepared image, and mask if there is one, on the working grid.
+
+    Attributes
+    ----------
+    patient_id, split, site
+        As in `Patient`.
+    image : Path
+        Prepared image (NIfTI).
+    mask : Path or None
+        Tumour mask on the grid of `image` (NIfTI).
+    native_image : Path
+        The image as it came, whose grid masks are given back on.
+    image_digest : str
+        SHA-256 of the prepared image's content.
+    mask_digest : str or None
+        SHA-256 of the prepared mask's content.
+    mask_source : {'given', 'out-of-fold', 'ensemble'} or None
+        Where the mask comes from.
+    """
+
+    patient_id: str
+    split: Split
+    site: str
+    image: Path
+    mask: Path | None
+    native_image: Path
+    image_digest: str
+    mask_digest: str | None = None
+    mask_source: MaskSource | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MaskQuality:
+    """How good an automatic mask is, as far as it can be known.
+
+    Attributes
+    ----------
+    patient_id, split
+        As in `Patient`.
+    source : {'given', 'out-of-fold', 'ensemble'}
+        Where the mask comes from.
+    volume_ml : float
+        Volume of the mask.
+    agreement : float or None
+        Mean Dice of the folds' own masks with the ensemble's: an estimate of quality that needs no truth. None where only one network may be used (out-of-fold).
+    confidence : float
+        Mean tumour probability inside the mask, 0 to 1.
+    dice : float or None
+        Dice with the given mask, where there is one.
+    steps : mapping of str to float
+        Dice with the given mask after each step of the refinement, in order.
+    surface_mm : float or None
+        95th percentile of the surface distance to the given mask (HD95) in mm.
+    volume_error : float or None
+        (automatic - given) / given volume.
+    """
+
+    patient_id: str
+    split: Split
+    source: MaskSource
+    volume_ml: float
+    agreement: float | None
+    confidence: float
+    dice: float | None = None
+    steps: Mapping[str, float] = field(default_factory=dict)
+    surface_mm: float | None = None
+    volume_error: float | None = None
