@@ -15,7 +15,7 @@ from sarcofuse.runtime import Engine
 from sarcofuse.segment import Segmenter, train
 
 SHAPE, SPACING = (10, 40, 32), (2.0, 2.0, 5.0)
-QUICK = SegmentConfig(masks="model", folds=2, filters=8, epochs=16, spacing=(4.0, 4.0, 5.0), learning_rate=6e-3, device="cpu")
+QUICK = SegmentConfig(masks="model", folds=2, filters=8, epochs=40, spacing=(4.0, 4.0, 5.0), learning_rate=6e-3, device="cpu")
 
 
 def make_case(folder: Path, index: int, split: Split = "train", shape: tuple[int, int, int] = SHAPE, tumour: bool = True) -> Case:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sarcofuse.study import RunResult
+from sarcofuse.study import RunResult, run
 
 pytestmark = pytest.mark.slow
 
@@ -48,7 +48,8 @@ def test_killed_in_every_stage_and_run_again(finished: RunResult, home: Path, tm
     for file in sorted((finished.folder / "bundle").rglob("*")):
         if file.is_file():
             assert (out / file.relative_to(finished.folder)).read_bytes() == file.read_bytes(), file.name
-    assert not list((out / "cache").rglob("*.part"))
+    assert run(home / "study.yaml", out, workers=2).finished == "report"
+    assert not list((out / "cache").rglob("*.part")), "what killed workers left is swept up"
 
 
 def test_ctrl_c_ends_in_one_plain_line(home: Path, tmp_path: Path) -> None:

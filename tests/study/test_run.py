@@ -71,7 +71,7 @@ def test_bundle_gives_the_runs_own_risk_to_the_last_bit(finished: RunResult, hom
     bundle = load_bundle(finished.folder / "bundle")
     risks, aside = bundle.predict([Patient("somebody", "external", home / "cohort" / "images" / f"{who}.nii.gz")], all_models=True, masks=tmp_path)
     assert aside == []
-    wanted = external[external["patient_id"] == who].set_index(external["features"] + "-" + external["classifier"])["risk"].to_dict()
+    wanted = {f"{row.features}-{row.classifier}": row.risk for row in external[external["patient_id"] == who].itertuples()}
     assert {r.model: r.risk for r in risks} == wanted
     assert (tmp_path / "somebody.nii.gz").exists()
 

@@ -73,8 +73,12 @@ class Studio:
 
         Parameters
         ----------
-        name, size, draw
-            As in `vector`.
+        name : str
+            File name without suffix.
+        size : tuple of float
+            Width and height in inches.
+        draw : callable
+            Draws into the figure that it is given.
 
         Returns
         -------

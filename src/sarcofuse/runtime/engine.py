@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import platform
 import shutil
 import signal
 import sys
@@ -20,6 +21,7 @@ from typing import Any, Self
 
 from sarcofuse.errors import CaseError, ConfigError, SarcofuseError, StageError
 from sarcofuse.records import SetAside
+from sarcofuse.runtime.digest import digest
 from sarcofuse.runtime.files import publish_folder
 from sarcofuse.runtime.progress import progress_bar
 from sarcofuse.runtime.threads import VARIABLES, single_thread
@@ -147,6 +149,7 @@ class Engine:
         """
         start, room = time.perf_counter(), self.cache / stage
         room.mkdir(parents=True, exist_ok=True)
+        _sweep(room)
         todo = {t.key: t for t in tasks if not (room / t.key).is_dir()}
         failed: dict[str, SetAside] = {}
         bar = progress_bar(stage, len(tasks) * steps, unit, show=self.progress)
@@ -265,9 +268,27 @@ def _follow(sentinel: int) -> None:
     os._exit(1)
 
 
+def _node() -> str:
+    """Give a name of this machine without dots."""
+    return digest(platform.node())[:8]
+
+
+def _sweep(room: Path) -> None:
+    """Remove what killed workers of this machine left half done; what other machines or living processes write stays."""
+    for part in room.glob(f"*.{_node()}.*.part"):
+        if os.name != "posix":  # elsewhere signal 0 would end the process instead of asking after it
+            return
+        try:
+            os.kill(int(part.name.split(".")[-2]), 0)
+        except ProcessLookupError:
+            shutil.rmtree(part, ignore_errors=True)
+        except PermissionError:
+            continue
+
+
 def _do(function: Callable[..., None], folder: Path, task: Task, kept: bool) -> str | None:
     """Do one task; give None, or the reason why it failed."""
-    part = folder.with_name(f"{folder.name}.part" if kept else f"{folder.name}.{os.getpid()}.part")
+    part = folder.with_name(f"{folder.name}.part" if kept else f"{folder.name}.{_node()}.{os.getpid()}.part")
     if not kept:
         shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True, exist_ok=True)
