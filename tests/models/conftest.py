@@ -48,9 +48,9 @@ def simulated() -> Simulated:
     return simulate(150, 100, 24, effect=2.0, factors=6)
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def small_forests() -> Iterator[None]:
-    """Forests of few trees, in this process."""
+    """Forests of few trees, in this process and for the tests of this folder alone."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sarcofuse.models.classifiers.TREES", 40)
         for name in ("extratrees", "randomforest"):

@@ -60,7 +60,7 @@ class FeatureTable:
             Their values.
         """
         at = {p: i for i, p in enumerate(self.patient_ids)}
-        return self.values[[at[p] for p in patient_ids]]
+        return np.ascontiguousarray(self.values[[at[p] for p in patient_ids]])  # sums round by layout in memory
 
     def to_frame(self) -> pd.DataFrame:
         """Give the table as a DataFrame indexed by patient_id.
