@@ -10,9 +10,11 @@ import pytest
 
 from sarcofuse.bundle import load_bundle
 from sarcofuse.cli import main
+from sarcofuse.config import SignatureConfig
 from sarcofuse.errors import BundleError, ConfigError
 from sarcofuse.records import Patient
 from sarcofuse.study import RunResult, run
+from sarcofuse.study.run import make_signature
 from tests.study.conftest import PATIENTS, small_study
 
 pytestmark = pytest.mark.slow
@@ -129,6 +131,12 @@ def test_tables_alone_give_the_modelling_half(finished: RunResult, home: Path, t
     bundle = load_bundle(result.folder / "bundle")
     with pytest.raises(BundleError, match="was made from feature tables"):
         bundle.predict([Patient("x", "external", home)])
+
+
+def test_every_setting_of_the_signature_reaches_it() -> None:
+    config = SignatureConfig(folds=4, repeats=2, penalties=9, ratio=0.1, rule="1se", least=2, correlation=0.8)
+    assert config.model_dump().items() & SignatureConfig().model_dump().items() == set(), "the test changes every setting"
+    assert make_signature(config, 7).get_params() == {**config.model_dump(), "seed": 7}
 
 
 def test_until_stops_where_asked_and_knows_its_stages(home: Path, tmp_path: Path) -> None:

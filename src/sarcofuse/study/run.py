@@ -252,7 +252,7 @@ def make_signature(config: SignatureConfig, seed: int) -> Signature:
     """
     from sarcofuse.signature import LassoSignature
 
-    return LassoSignature(folds=config.folds, penalties=config.penalties, ratio=config.ratio, rule=config.rule, correlation=config.correlation, seed=seed)
+    return LassoSignature(**config.model_dump(), seed=seed)
 
 
 def _evaluate(state: _Study) -> None:
