@@ -104,3 +104,9 @@ def test_problems_of_the_whole_table_stop_a_run_with_all_of_them(home: Path, tmp
         run(tmp_path / "study.yaml", tmp_path / "run", until="cohort")
     assert "aeg" in str(caught.value)
     assert "age" in str(caught.value)
+
+
+def test_fewer_events_than_folds_stop_a_run(home: Path, tmp_path: Path) -> None:
+    study = small_study(models={"folds": 6}, cohort={"file": str(home / "cohort" / "cohort.csv")})
+    with pytest.raises(CohortError, match="fewer events than folds: 5 in the training split, 6 folds"):
+        run(study, tmp_path / "run", until="cohort")

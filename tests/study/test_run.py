@@ -10,10 +10,10 @@ import pytest
 
 from sarcofuse.bundle import load_bundle
 from sarcofuse.cli import main
-from sarcofuse.config import SignatureConfig
+from sarcofuse.config import SignatureConfig, read_study
 from sarcofuse.errors import BundleError, ConfigError
 from sarcofuse.records import Patient
-from sarcofuse.study import RunResult, run
+from sarcofuse.study import RunResult, demo, run
 from sarcofuse.study.run import make_signature
 from tests.study.conftest import PATIENTS, small_study
 
@@ -137,6 +137,13 @@ def test_every_setting_of_the_signature_reaches_it() -> None:
     config = SignatureConfig(folds=4, repeats=2, penalties=9, ratio=0.1, rule="1se", least=2, correlation=0.8)
     assert config.model_dump().items() & SignatureConfig().model_dump().items() == set(), "the test changes every setting"
     assert make_signature(config, 7).get_params() == {**config.model_dump(), "seed": 7}
+
+
+def test_the_smallest_demo_has_no_more_folds_than_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sarcofuse.study.demo.run", lambda *args, **options: run(*args, **options, until="cohort"))
+    assert demo(tmp_path / "demo", patients=24, workers=2, progress=False).finished == "cohort"
+    models = read_study(tmp_path / "demo" / "study.yaml").models
+    assert (models.folds, models.signature.folds) == (4, 4)
 
 
 def test_until_stops_where_asked_and_knows_its_stages(home: Path, tmp_path: Path) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sarcofuse.config import CohortConfig, EvaluationConfig, ReportConfig, SegmentConfig, StudyConfig, write_study
+from sarcofuse.config import CohortConfig, EvaluationConfig, ModelsConfig, ReportConfig, SegmentConfig, SignatureConfig, StudyConfig, write_study
 from sarcofuse.runtime import Engine
 from sarcofuse.study.run import RunResult, run
 
 DEMO_PATIENTS = 120
 STUDY = "study.yaml"
+FOLDS = 5
 
 
-def demo_study(seed: int = 0, *, masks: str = "model") -> StudyConfig:
+def demo_study(seed: int = 0, *, masks: str = "model", folds: int = FOLDS) -> StudyConfig:
     """Give the settings of the demo.
 
     Parameters
@@ -21,6 +22,8 @@ def demo_study(seed: int = 0, *, masks: str = "model") -> StudyConfig:
         Seed of the study.
     masks : {'model', 'given'}
         Whether masks come from the segmentation networks or from the truth.
+    folds : int
+        Outer and inner folds of the models.
 
     Returns
     -------
@@ -31,6 +34,7 @@ def demo_study(seed: int = 0, *, masks: str = "model") -> StudyConfig:
         seed=seed,
         cohort=CohortConfig(file=Path("cohort/cohort.csv"), clinical=("age", "grade")),
         segment=SegmentConfig.model_validate({"masks": masks}),
+        models=ModelsConfig(folds=folds, signature=SignatureConfig(folds=folds)),
         evaluation=EvaluationConfig(truth=Path("cohort/truth.json")),
         report=ReportConfig(title="Sarcofuse demo: synthetic cohort of two hospitals"),
     )
@@ -64,11 +68,12 @@ def demo(out: Path | str = "sarcofuse-demo", *, patients: int = DEMO_PATIENTS, s
     ConfigError
         If the number of patients is out of range.
     """
-    from sarcofuse.phantom import make_cohort
+    from sarcofuse.phantom import make_cohort, plan_cohort
 
     home = Path(out)
     home.mkdir(parents=True, exist_ok=True)
     with Engine(home / "run" / "cache", scheduler=scheduler, workers=workers, progress=progress) as engine:
         make_cohort(home / "cohort", patients=patients, seed=seed, engine=engine)
-    write_study(demo_study(seed), home / STUDY)
+    events = sum(p.recurrence for p in plan_cohort(patients, seed) if p.split == "train")
+    write_study(demo_study(seed, folds=min(FOLDS, events)), home / STUDY)
     return run(home / STUDY, home / "run", scheduler=scheduler, workers=workers, progress=progress)

@@ -133,9 +133,9 @@ def _plan(config: StudyConfig) -> list[tuple[str, Callable[[_Study], None]]]:
 
 
 def _begin(config: StudyConfig, home: Path, folder: RunFolder, engine: Engine, until: str) -> _Study:
-    from sarcofuse.cohort import read_cohort
+    from sarcofuse.cohort import needed_folds, read_cohort
 
-    cohort = read_cohort(config.cohort, home, config.seed, imaging=not config.features)
+    cohort = read_cohort(config.cohort, home, config.seed, imaging=not config.features, folds=needed_folds(config))
     folder.set_aside = list(cohort.set_aside)
     folder.warnings = list(cohort.warnings)
     folder.write_cohort(cohort)
