@@ -90,6 +90,24 @@ def test_predict_command_equals_the_run(finished: RunResult, home: Path, tmp_pat
     assert set(risk) == {"patient_id", "risk", "positive", "threshold", "model", "warnings"}
 
 
+def test_a_table_with_masks_gives_the_runs_risks_unless_its_masks_are_asked_for(finished: RunResult, home: Path, tmp_path: Path) -> None:
+    table = predictions(finished.folder)
+    wanted = table[(table["split"] == "external") & (table["primary"] == 1)].set_index("patient_id")["risk"]
+    rows = pd.read_csv(home / "cohort" / "cohort.csv").query("patient_id in @wanted.index").iloc[:2]
+    assert rows["mask"].notna().all()
+    rows.to_csv(home / "cohort" / "two.csv", index=False)
+    found = {}
+    for name, more in {"drawn": [], "given": ["--given-masks"]}.items():
+        with pytest.raises(SystemExit, match="0"):
+            main(["predict", str(finished.folder / "bundle"), str(home / "cohort" / "two.csv"), "--out", str(tmp_path / f"{name}.json"), *more])
+        found[name] = {risk["patient_id"]: risk for risk in json.loads((tmp_path / f"{name}.json").read_text())}
+    for patient in rows["patient_id"]:
+        assert found["drawn"][patient]["risk"] == wanted[patient]
+        assert found["drawn"][patient]["warnings"][0].startswith("the given mask was not used")
+        assert found["given"][patient]["risk"] != wanted[patient]
+        assert found["given"][patient]["warnings"][0].startswith("the given mask was used")
+
+
 def test_bundle_holds_no_patient_and_refuses_a_changed_byte(finished: RunResult, tmp_path: Path) -> None:
     import shutil
 

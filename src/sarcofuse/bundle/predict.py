@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,9 @@ from sarcofuse.runtime import Engine
 
 if TYPE_CHECKING:
     from sarcofuse.models import FittedModel
+
+UNUSED = "the given mask was not used: the models learned from masks by the bundle's networks, and such a mask was drawn"
+UNLIKE = "the given mask was used, while the models learned from masks by the bundle's networks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +67,24 @@ class Bundle:
     folder: Path
     manifest: Manifest
 
-    def predict(self, patients: Sequence[Patient], *, engine: Engine | None = None, masks: Path | None = None, all_models: bool = False) -> tuple[list[Risk], list[SetAside]]:
+    def predict(
+        self, patients: Sequence[Patient], *, engine: Engine | None = None, masks: Path | None = None, all_models: bool = False, given_masks: bool | None = None
+    ) -> tuple[list[Risk], list[SetAside]]:
         """Score patients from their images.
 
         Parameters
         ----------
         patients : sequence of Patient
-            New patients. A given mask is used as it is; without one the bundle's networks draw it.
+            New patients.
         engine : Engine, optional
             Runs and caches the work; by default serially, in a temporary folder.
         masks : Path, optional
             Folder to keep the masks in, on the images' own grids.
         all_models : bool
             Give the risks of all models; otherwise that of the primary one.
+        given_masks : bool, optional
+            Whether to use the masks that patients come with. By default as the study did: the networks draw everybody's mask if its models learned from such masks.
+            Patients without a mask get one by the networks in any case.
 
         Returns
         -------
@@ -92,12 +101,16 @@ class Bundle:
         if not self.manifest.imaging:
             message = f"bundle {self.folder.name} was made from feature tables; score new tables with predict_tables (sarcofuse predict --table BLOCK=FILE)"
             raise BundleError(message)
+        by_networks = self.manifest.segment.masks == "model"
+        use = not by_networks if given_masks is None else given_masks
+        note = UNUSED if by_networks and not use else UNLIKE if by_networks else None
+        noted = {p.patient_id for p in patients if p.mask is not None and note is not None}
         with _engine(engine) as own:
-            tables, cases, aside = self._features(patients, own)
+            tables, cases, aside = self._features(patients if use else [dataclasses.replace(p, mask=None) for p in patients], own)
             if masks is not None:
                 _keep_masks(cases, masks)
         risks = self.predict_tables(tables, [p.patient_id for p in patients], all_models=all_models) if cases else []
-        return risks, aside
+        return [dataclasses.replace(r, warnings=(str(note), *r.warnings)) if r.patient_id in noted else r for r in risks], aside
 
     def segment(self, patients: Sequence[Patient], masks: Path, *, engine: Engine | None = None) -> tuple[list[MaskQuality], list[SetAside]]:
         """Draw tumour masks.

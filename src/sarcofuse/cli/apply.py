@@ -64,6 +64,7 @@ def predict(
     bundle: Annotated[Path, typer.Argument(help="The folder bundle/ of a finished run.")],
     images: Annotated[list[Path] | None, typer.Argument(help="NIfTI files, DICOM folders, or one cohort.csv with patient_id and image.")] = None,
     mask: Annotated[Path | None, typer.Option(help="The tumour's mask, for a single image; without it the bundle draws one.")] = None,
+    given_masks: Annotated[bool, typer.Option("--given-masks", help="Use the masks of a cohort.csv even where the bundle's models learned from masks by its own networks.")] = False,
     table: Annotated[list[str] | None, typer.Option(help="For bundles made from feature tables: BLOCK=FILE, once a block.")] = None,
     all_models: Annotated[bool, typer.Option("--all-models", help="Risks of all models, not of the primary one alone.")] = False,
     masks: Annotated[Path | None, typer.Option(help="Folder to keep the masks in.")] = None,
@@ -84,7 +85,7 @@ def predict(
     if table:
         risks = _predict_tables(frozen, table, all_models)
     else:
-        risks, aside = frozen.predict(new_patients(images or [], mask), masks=masks, all_models=all_models)
+        risks, aside = frozen.predict(new_patients(images or [], mask), masks=masks, all_models=all_models, given_masks=given_masks or mask is not None or None)
     _write_rows([dataclasses.asdict(r) for r in risks], out)
     for risk in risks:
         typer.echo(f"{risk.patient_id}: risk {risk.risk:.3f}, {'above' if risk.positive else 'below'} the threshold {risk.threshold:.3f} ({risk.model})")
