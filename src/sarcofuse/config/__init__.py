@@ -4,6 +4,7 @@ from sarcofuse.config.base import Section
 from sarcofuse.config.cohort import CohortConfig, SplitConfig
 from sarcofuse.config.deep import DeepConfig
 from sarcofuse.config.evaluation import EvaluationConfig, ReportConfig
+from sarcofuse.config.ibsi import IbsiConfig
 from sarcofuse.config.models import ModelsConfig, SignatureConfig
 from sarcofuse.config.preprocess import PreprocessConfig
 from sarcofuse.config.radiomics import RadiomicsConfig
@@ -15,6 +16,7 @@ __all__ = [
     "CohortConfig",
     "DeepConfig",
     "EvaluationConfig",
+    "IbsiConfig",
     "ModelsConfig",
     "PreprocessConfig",
     "RadiomicsConfig",

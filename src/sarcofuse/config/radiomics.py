@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from sarcofuse.config.base import Section
+from sarcofuse.config.ibsi import IbsiConfig
 
 FeatureClass = Literal["shape", "shape2D", "firstorder", "glcm", "glrlm", "glszm", "gldm", "ngtdm"]
 ImageType = Literal["original", "log", "wavelet", "square", "squareroot", "logarithm", "exponential", "gradient"]
@@ -16,8 +17,9 @@ PER_IMAGE = ("binWidth", "binCount", "voxelArrayShift", "force2D", "force2Ddimen
 
 
 class RadiomicsConfig(Section):
-    """Radiomic features of the tumour, with PyRadiomics' names and conventions."""
+    """Radiomic features of the tumour: with PyRadiomics' names and conventions, or by IBSI's standard."""
 
+    dialect: Annotated[Literal["pyradiomics", "ibsi"], Field(description="Names and conventions: PyRadiomics' (all settings of this section), or IBSI's (the settings of ibsi, and label, correctMask, geometryTolerance, maximum_levels).")] = "pyradiomics"
     classes: Annotated[tuple[FeatureClass, ...], Field(min_length=1, description="Feature classes.")] = ("shape", "firstorder", "glcm", "glrlm", "glszm", "gldm", "ngtdm")
     features: Annotated[dict[FeatureClass, tuple[str, ...]], Field(description="Names of the wanted features by class; a class that is not named gives all of its features.")] = {}
     original: Annotated[bool, Field(description="Features of the image itself.")] = True
@@ -53,6 +55,7 @@ class RadiomicsConfig(Section):
     minimumROIDimensions: Annotated[Literal[1, 2, 3], Field(description="Least number of dimensions the region must extend in.")] = 2
     minimumROISize: Annotated[int | None, Field(ge=1, description="The region must have more voxels than this.")] = None
     maximum_levels: Annotated[int, Field(ge=1, le=32767, description="More grey levels than this are refused before memory is gone.")] = 4096
+    ibsi: Annotated[IbsiConfig, Field(description="Settings of the dialect ibsi.")] = IbsiConfig()
 
     @property
     def flat_axis(self) -> int | None:
