@@ -1,8 +1,9 @@
-"""Pure statistics on arrays: discrimination, operating points, calibration, decision curves, resampling, overlap of masks."""
+"""Pure statistics on arrays: discrimination, operating points, calibration, decision curves, resampling, reliability, overlap of masks."""
 
 from sarcofuse.metrics.calibration import CalibrationCurve, brier, calibration_curve, calibration_line, integrated_calibration_index, logit, lowess
 from sarcofuse.metrics.decision import net_benefit, treat_all
 from sarcofuse.metrics.operating import RATES, rate_sizes, rates, sensitivity_threshold, wilson_interval, youden_threshold
+from sarcofuse.metrics.reliability import Reliability, icc
 from sarcofuse.metrics.resampling import bootstrap_auc, holm, percentile_interval, stratified_counts, stratified_folds
 from sarcofuse.metrics.roc import AucTest, Estimate, auc, delong, delong_interval, delong_test, midranks, newcombe_interval, roc_curve
 
@@ -11,6 +12,7 @@ __all__ = [
     "AucTest",
     "CalibrationCurve",
     "Estimate",
+    "Reliability",
     "auc",
     "bootstrap_auc",
     "brier",
@@ -20,6 +22,7 @@ __all__ = [
     "delong_interval",
     "delong_test",
     "holm",
+    "icc",
     "integrated_calibration_index",
     "logit",
     "lowess",
