@@ -8,11 +8,13 @@ from sarcofuse.config.ibsi import IbsiConfig
 from sarcofuse.config.models import ModelsConfig, SignatureConfig
 from sarcofuse.config.preprocess import PreprocessConfig
 from sarcofuse.config.radiomics import RadiomicsConfig
+from sarcofuse.config.regions import Codebook, RegionsConfig
 from sarcofuse.config.segment import RefineConfig, SegmentConfig
 from sarcofuse.config.study import StudyConfig
 from sarcofuse.config.yaml import commented_yaml, read_study, write_study
 
 __all__ = [
+    "Codebook",
     "CohortConfig",
     "DeepConfig",
     "EvaluationConfig",
@@ -21,6 +23,7 @@ __all__ = [
     "PreprocessConfig",
     "RadiomicsConfig",
     "RefineConfig",
+    "RegionsConfig",
     "ReportConfig",
     "Section",
     "SegmentConfig",

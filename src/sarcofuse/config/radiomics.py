@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from sarcofuse.config.base import Section
 from sarcofuse.config.ibsi import IbsiConfig
+from sarcofuse.config.regions import RegionsConfig
 
 FeatureClass = Literal["shape", "shape2D", "firstorder", "glcm", "glrlm", "glszm", "gldm", "ngtdm"]
 ImageType = Literal["original", "log", "wavelet", "square", "squareroot", "logarithm", "exponential", "gradient"]
@@ -56,6 +57,7 @@ class RadiomicsConfig(Section):
     minimumROISize: Annotated[int | None, Field(ge=1, description="The region must have more voxels than this.")] = None
     maximum_levels: Annotated[int, Field(ge=1, le=32767, description="More grey levels than this are refused before memory is gone.")] = 4096
     ibsi: Annotated[IbsiConfig, Field(description="Settings of the dialect ibsi.")] = IbsiConfig()
+    regions: Annotated[RegionsConfig, Field(description="Regions beside the tumour: rings around it, rim and core, habitats.")] = RegionsConfig()
 
     @property
     def flat_axis(self) -> int | None:

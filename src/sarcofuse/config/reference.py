@@ -85,6 +85,8 @@ def _values(annotation: object) -> str:
         return count + _values(inner[0])
     if get_origin(annotation) is dict:
         return "mapping"
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return "mapping"
     parts = [a for a in get_args(annotation) if a is not type(None)]
     if parts:
         return " or ".join(_values(a) for a in parts) + (" or empty" if len(parts) < len(get_args(annotation)) else "")
