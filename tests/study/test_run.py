@@ -108,6 +108,31 @@ def test_a_table_with_masks_gives_the_runs_risks_unless_its_masks_are_asked_for(
         assert found["given"][patient]["warnings"][0].startswith("the given mask was used")
 
 
+def test_test_patients_altered_or_deleted_change_no_byte_of_the_bundle(finished: RunResult, home: Path, tmp_path: Path) -> None:
+    import shutil
+
+    import SimpleITK as sitk
+
+    cohort = shutil.copytree(home / "cohort", tmp_path / "cohort")
+    table = pd.read_csv(cohort / "cohort.csv", dtype=str)
+    tests = table[table["split"] != "train"]
+    gone = tests.groupby("split")["patient_id"].first()
+    table = table[~table["patient_id"].isin(gone)]
+    for who in tests.groupby("split")["patient_id"].last():
+        file = cohort / "images" / f"{who}.nii.gz"
+        sitk.WriteImage(sitk.Cast(sitk.ReadImage(str(file)), sitk.sitkFloat32) * 3.0 + 100.0, str(file))
+        table.loc[table["patient_id"] == who, "age"] = "18"
+    changed = table["split"] != "train"
+    table.loc[changed, "recurrence"] = (1 - table.loc[changed, "recurrence"].astype(int)).astype(str)
+    table.to_csv(cohort / "cohort.csv", index=False)
+    shutil.copy(home / "study.yaml", tmp_path / "study.yaml")
+    run(tmp_path / "study.yaml", tmp_path / "run", workers=2, until="models")
+    files = [f.relative_to(finished.folder) for f in sorted((finished.folder / "bundle").rglob("*")) if f.is_file()]
+    assert len(files) == 14
+    for name in (*files, Path("models.json")):
+        assert (tmp_path / "run" / name).read_bytes() == (finished.folder / name).read_bytes(), name
+
+
 def test_bundle_holds_no_patient_and_refuses_a_changed_byte(finished: RunResult, tmp_path: Path) -> None:
     import shutil
 
