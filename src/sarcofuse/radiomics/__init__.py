@@ -2,7 +2,23 @@
 
 from sarcofuse.radiomics.catalogue import FEATURES, Feature
 from sarcofuse.radiomics.compute import compute_features, feature_names
+from sarcofuse.radiomics.habitats import fit_codebook, learn_habitats, voxel_features
+from sarcofuse.radiomics.regions import region_masks, region_names
 from sarcofuse.radiomics.settings import read_settings
 from sarcofuse.radiomics.stage import extract, extract_many, extract_radiomics
 
-__all__ = ["FEATURES", "Feature", "compute_features", "extract", "extract_many", "extract_radiomics", "feature_names", "read_settings"]
+__all__ = [
+    "FEATURES",
+    "Feature",
+    "compute_features",
+    "extract",
+    "extract_many",
+    "extract_radiomics",
+    "feature_names",
+    "fit_codebook",
+    "learn_habitats",
+    "read_settings",
+    "region_masks",
+    "region_names",
+    "voxel_features",
+]

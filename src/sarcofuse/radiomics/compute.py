@@ -18,6 +18,7 @@ from sarcofuse.radiomics.families import FAMILIES, Measured
 from sarcofuse.radiomics.filters import filtered, image_names
 from sarcofuse.radiomics.prepare import Prepared, prepare
 from sarcofuse.radiomics.region import Discretised, Region
+from sarcofuse.radiomics.regions import further_features, further_names
 from sarcofuse.radiomics.settings import read_settings
 from sarcofuse.runtime import single_thread
 
@@ -102,6 +103,8 @@ def measure(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patien
                 own = config.for_image(kind)
                 at = region if max(own.distances) <= region.margin else Region(prepared.inside, prepared.spacing, max(own.distances))
                 found |= {f"{label}_{name}": value for name, value in _intensity(at, values, own, label, patient_id)}
+        if config.regions.any:
+            found |= further_features(image, mask, config, patient_id, measure)
     return {name: found.get(name, float("nan")) for name in feature_names(config)}
 
 
@@ -116,11 +119,12 @@ def feature_names(config: RadiomicsConfig) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        ``<image>_<class>_<feature>``, the same for every patient.
+        ``<image>_<class>_<feature>``, the same for every patient; with the region's name in front for regions beside the tumour.
     """
     shapes = [f"original_{family}_{name}" for family in SHAPES if family in config.classes for name in names_of(family, config)]
     families = [family for family in FAMILIES if family in config.classes]
-    return (*shapes, *(f"{label}_{family}_{name}" for _, label in image_names(config) for family in families for name in names_of(family, config)))
+    further = further_names(config, feature_names) if config.regions.any else ()
+    return (*shapes, *(f"{label}_{family}_{name}" for _, label in image_names(config) for family in families for name in names_of(family, config)), *further)
 
 
 def _shape(prepared: Prepared, family: FeatureClass, config: RadiomicsConfig, patient_id: str) -> dict[str, float]:
