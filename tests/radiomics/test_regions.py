@@ -226,6 +226,7 @@ def test_habitats_are_learned_from_training_patients_alone(tmp_path):
     engine = Engine(tmp_path / "cache", scheduler="serial", progress=False)
     learned = learn_habitats(cases, config, engine)
     assert learned.regions.codebook is not None
+    assert RadiomicsConfig.model_validate(json.loads(json.dumps(learned.model_dump(mode="json")))) == learned  # as in bundle.json
     assert learn_habitats(cases[:3][::-1], config, engine) == learned
     other = make_case(tmp_path, "P-9", "external", 99)
     assert learn_habitats([*cases[:3], other], config, engine) == learned

@@ -193,7 +193,9 @@ def _segment(state: _Study) -> None:
 def _radiomics(state: _Study) -> None:
     from sarcofuse import radiomics
 
-    table, aside = radiomics.extract(state.cases, state.config.radiomics, state.engine)
+    learned = radiomics.learn_habitats(state.cases, state.config.radiomics, state.engine, state.config.seed)
+    state.config = state.config.model_copy(update={"radiomics": learned})  # so that the codebook goes into the bundle
+    table, aside = radiomics.extract(state.cases, learned, state.engine)
     _keep_table(state, table, aside)
 
 
