@@ -6,6 +6,7 @@ from sarcofuse.config.deep import DeepConfig
 from sarcofuse.config.evaluation import EvaluationConfig, ReportConfig
 from sarcofuse.config.ibsi import IbsiConfig
 from sarcofuse.config.models import ModelsConfig, SignatureConfig
+from sarcofuse.config.perturb import PerturbConfig
 from sarcofuse.config.preprocess import PreprocessConfig
 from sarcofuse.config.radiomics import RadiomicsConfig
 from sarcofuse.config.regions import Codebook, RegionsConfig
@@ -20,6 +21,7 @@ __all__ = [
     "EvaluationConfig",
     "IbsiConfig",
     "ModelsConfig",
+    "PerturbConfig",
     "PreprocessConfig",
     "RadiomicsConfig",
     "RefineConfig",

@@ -1,0 +1,26 @@
+"""Settings of the perturbations that the stability of radiomic features is judged by."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from sarcofuse.config.base import Section
+
+ImageChange = Literal["none", "noise", "rotation", "translation"]
+MaskChange = Literal["none", "boundary", "volume"]
+
+
+class PerturbConfig(Section):
+    """How images and masks are perturbed: each perturbation is a change of the mask on a change of the image."""
+
+    images: Annotated[tuple[ImageChange, ...], Field(min_length=1, description="Changes of the image, in turn: noise, rotation within slices, translation, none.")] = ("none", "noise", "rotation", "translation")
+    masks: Annotated[tuple[MaskChange, ...], Field(min_length=1, description="Changes of the mask, in turn: boundary (random), volume (dilation or erosion), none.")] = ("boundary", "volume")
+    masks_an_image: Annotated[int, Field(ge=1, description="Perturbed masks on each changed image; filters are computed once for all of them.")] = 4
+    boundary: Annotated[float, Field(gt=0, description="Standard deviation in mm by which the mask's boundary is moved.")] = 1.5
+    boundary_length: Annotated[float, Field(gt=0, description="Length in mm over which the boundary moves together.")] = 10.0
+    volume: Annotated[float, Field(gt=0, lt=1, description="Largest share by which the mask's volume grows or shrinks.")] = 0.15
+    noise: Annotated[float, Field(gt=0, description="Standard deviation of the added noise, as a multiple of the noise that the image has.")] = 1.0
+    rotation: Annotated[float, Field(gt=0, le=45, description="Largest angle in degrees of the rotation about the slices' normal.")] = 5.0
+    translation: Annotated[float, Field(gt=0, le=1, description="Largest translation along each axis, in voxels.")] = 0.5
