@@ -15,6 +15,13 @@ ImageType = Literal["original", "log", "wavelet", "square", "squareroot", "logar
 FurtherImage = Literal["square", "squareroot", "logarithm", "exponential", "gradient"]
 
 PER_IMAGE = ("binWidth", "binCount", "voxelArrayShift", "force2D", "force2Ddimension", "distances", "symmetricalGLCM", "weightingNorm", "gldm_a", "maximum_levels")
+# Settings without a meaning in the dialect ibsi, and what says the same there; an empty name where nothing does.
+NOT_IBSI = {
+    "classes": "families", "features": "families", "further_images": "", "image_settings": "", "binWidth": "bin_width", "binCount": "bin_count", "resampledPixelSpacing": "spacing",
+    "interpolator": "image_interpolation", "padDistance": "", "preCrop": "", "normalize": "", "normalizeScale": "", "removeOutliers": "resegment_sigma", "resegmentRange": "resegment_range",
+    "resegmentMode": "resegment_sigma", "resegmentShape": "", "voxelArrayShift": "", "force2D": "aggregations", "force2Ddimension": "aggregations", "distances": "distance",
+    "symmetricalGLCM": "", "weightingNorm": "aggregations", "gldm_a": "coarseness", "gradientUseSpacing": "", "minimumROIDimensions": "", "minimumROISize": "",
+}  # fmt: skip
 
 
 class RadiomicsConfig(Section):
@@ -79,6 +86,16 @@ class RadiomicsConfig(Section):
         """
         own = self.image_settings.get(kind)
         return RadiomicsConfig.model_validate(self.model_dump() | {"image_settings": {}} | own) if own else self
+
+    @model_validator(mode="after")
+    def _check_dialect(self) -> Self:
+        fields = type(self).model_fields
+        for name, same in NOT_IBSI.items() if self.dialect == "ibsi" else ():
+            if getattr(self, name) != fields[name].default:
+                instead = f"set ibsi.{same}" if same else "leave it out"
+                message = f"{name} is a setting of the dialect pyradiomics and says nothing in the dialect ibsi; {instead}"
+                raise ValueError(message)
+        return self
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sarcofuse.config import RadiomicsConfig
 from sarcofuse.config.radiomics import FeatureClass
 from sarcofuse.errors import ImageError, MaskError
+from sarcofuse.radiomics import ibsi
 from sarcofuse.radiomics.catalogue import names_of
 from sarcofuse.radiomics.discretise import discretise
 from sarcofuse.radiomics.families import FAMILIES, Measured
@@ -95,17 +96,22 @@ def measure(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patien
         If image or mask cannot be used.
     """
     with single_thread():
-        prepared = prepare(image, mask, config, patient_id)
-        found = {f"original_{family}_{name}": value for family in SHAPES if family in config.classes for name, value in _shape(prepared, family, config, patient_id).items()}
-        region = Region(prepared.inside, prepared.spacing, max(config.distances))
-        for kind, label, values in filtered(prepared, config):
-            if values is not None:
-                own = config.for_image(kind)
-                at = region if max(own.distances) <= region.margin else Region(prepared.inside, prepared.spacing, max(own.distances))
-                found |= {f"{label}_{name}": value for name, value in _intensity(at, values, own, label, patient_id)}
+        found = ibsi.measure(image, mask, config, patient_id) if config.dialect == "ibsi" else _measure(image, mask, config, patient_id)
         if config.regions.any:
             found |= further_features(image, mask, config, patient_id, measure)
     return {name: found.get(name, float("nan")) for name in feature_names(config)}
+
+
+def _measure(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patient_id: str) -> dict[str, float]:
+    prepared = prepare(image, mask, config, patient_id)
+    found = {f"original_{family}_{name}": value for family in SHAPES if family in config.classes for name, value in _shape(prepared, family, config, patient_id).items()}
+    region = Region(prepared.inside, prepared.spacing, max(config.distances))
+    for kind, label, values in filtered(prepared, config):
+        if values is not None:
+            own = config.for_image(kind)
+            at = region if max(own.distances) <= region.margin else Region(prepared.inside, prepared.spacing, max(own.distances))
+            found |= {f"{label}_{name}": value for name, value in _intensity(at, values, own, label, patient_id)}
+    return found
 
 
 def feature_names(config: RadiomicsConfig) -> tuple[str, ...]:
@@ -119,11 +125,14 @@ def feature_names(config: RadiomicsConfig) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        ``<image>_<class>_<feature>``, the same for every patient; with the region's name in front for regions beside the tumour.
+        ``<image>_<class>_<feature>``, or the standard's codes with the dialect `ibsi`; the same for every patient; with the region's name in front for regions
+        beside the tumour.
     """
+    further = further_names(config, feature_names) if config.regions.any else ()
+    if config.dialect == "ibsi":
+        return (*ibsi.feature_names(config.ibsi), *further)
     shapes = [f"original_{family}_{name}" for family in SHAPES if family in config.classes for name in names_of(family, config)]
     families = [family for family in FAMILIES if family in config.classes]
-    further = further_names(config, feature_names) if config.regions.any else ()
     return (*shapes, *(f"{label}_{family}_{name}" for _, label in image_names(config) for family in families for name in names_of(family, config)), *further)
 
 

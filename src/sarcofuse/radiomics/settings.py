@@ -83,6 +83,8 @@ def _read(file: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         message = f"settings file {file} cannot be read: {error}"
         raise ConfigError(message) from error
+    if isinstance(content, dict) and "dialect" in content and not set(content) & set(PARTS):
+        return content  # our own fields
     if not isinstance(content, dict) or not all(isinstance(v, dict | None) for v in content.values()):
         message = f"settings file {file.name} must hold the mappings {', '.join(PARTS)}; found {content!r:.80}"
         raise ConfigError(message)
