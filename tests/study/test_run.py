@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -183,7 +184,7 @@ def test_every_setting_of_the_signature_reaches_it() -> None:
 
 
 def test_the_smallest_demo_has_no_more_folds_than_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sarcofuse.study.demo.run", lambda *args, **options: run(*args, **options, until="cohort"))
+    monkeypatch.setattr(sys.modules[demo.__module__], "run", lambda *args, **options: run(*args, **options, until="cohort"))
     assert demo(tmp_path / "demo", patients=24, workers=2, progress=False).finished == "cohort"
     models = read_study(tmp_path / "demo" / "study.yaml").models
     assert (models.folds, models.signature.folds) == (4, 4)
