@@ -9,13 +9,16 @@ References
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
 from sarcofuse.config import RadiomicsConfig
 from sarcofuse.radiomics import matrices, statistics
-from sarcofuse.radiomics.glcm import average, length
-from sarcofuse.radiomics.region import Discretised, Offset, Region, offsets
+from sarcofuse.radiomics.glcm import average, blocks, length
+from sarcofuse.radiomics.region import Discretised, Offset, Region
 
 # Position in statistics.emphasis_features, and the name in each family; None where a family has no such feature.
 ORDER: tuple[tuple[str | None, str | None, str | None], ...] = (
@@ -55,16 +58,18 @@ def compute_runs(image: Discretised, config: RadiomicsConfig) -> dict[str, float
         Value by name; NaN where no line along any direction holds two voxels.
     """
     region, longest = image.region, max(image.region.inside.shape)
-    counted: list[tuple[Offset, NDArray[np.float64]]] = []
-    for offset in offsets(region.inside.shape, (1,), config.flat_axis, both=False):
-        step = region.step(offset)
-        if matrices.touches(image.ranks, region.voxels, step) or _share_a_line(region, offset):
-            counted.append((offset, matrices.runs(image.ranks, region.voxels, step, image.histogram, longest)))
-    sizes = np.arange(1.0, longest + 1.0)
-    if config.weightingNorm is not None and counted:
-        weighted = [length(offset, region.spacing, config.weightingNorm) * p for offset, p in counted]
-        counted = [((0, 0, 0), np.sum(weighted, axis=0))]
-    rows = [statistics.emphasis_features(p, image.present.astype(np.float64), sizes) for _, p in counted]
+    directions, steps = region.directions((1,), config.flat_axis)
+    used = [k for k, offset in enumerate(directions) if matrices.touches(image.ranks, *region.rows, steps[k]) or _share_a_line(region, offset)]
+    sizes, present = np.arange(1.0, longest + 1.0), image.present.astype(np.float64)
+    merged, rows = np.zeros((len(present), longest)), []
+    for part in blocks(used, len(present) * longest):
+        for k, counts in zip(part, matrices.run_lengths(image.ranks, *region.rows, steps[part], len(present), longest), strict=True):
+            if config.weightingNorm is None:
+                rows.append(statistics.emphasis_features(counts, present, sizes))
+            else:
+                merged += length(directions[k], region.spacing, config.weightingNorm) * counts
+    if config.weightingNorm is not None and used:
+        rows.append(statistics.emphasis_features(merged, present, sizes))
     return _named(average(rows, len(ORDER)), RUNS)
 
 
@@ -84,9 +89,12 @@ def compute_zones(image: Discretised, config: RadiomicsConfig) -> dict[str, floa
         Value by name.
     """
     region = image.region
-    level, size = matrices.zones(image.ranks, region.voxels, _steps(region, (1,), config))
-    sizes, column = np.unique(size, return_inverse=True)
-    counts = np.bincount((level - 1) * len(sizes) + column, minlength=len(image.present) * len(sizes)).reshape(-1, len(sizes))
+    directions, steps = region.directions((1,), config.flat_axis)
+    level, size = matrices.zones(image.ranks, *region.rows, steps, _joins(directions, tuple(steps.tolist())))
+    sizes = np.flatnonzero(np.bincount(size))
+    column = np.zeros(int(sizes[-1]) + 1, np.int64)
+    column[sizes] = np.arange(len(sizes))
+    counts = np.bincount((level - 1) * len(sizes) + column[size], minlength=len(image.present) * len(sizes)).reshape(-1, len(sizes))
     found = statistics.emphasis_features(counts.astype(np.float64), image.present.astype(np.float64), sizes.astype(np.float64))
     return _named(found.tolist(), ZONES)
 
@@ -151,14 +159,20 @@ def neighbourhood(image: Discretised, config: RadiomicsConfig) -> tuple[NDArray[
     difference : ndarray of float64, shape (levels,)
         Sums of absolute differences from the neighbours' mean.
     """
-    values = np.append(0.0, image.present.astype(np.float64))
-    steps = _steps(image.region, config.distances, config)
-    dependence, _, difference = matrices.neighbourhood(image.ranks, values, image.region.voxels, steps, float(config.gldm_a))
-    return dependence, difference
+    region = image.region
+    steps = region.directions(config.distances, config.flat_axis)[1]
+    key = tuple(steps.tolist())
+    if key not in region.near:
+        region.near[key] = matrices.neighbours(np.pad(region.inside, region.margin).ravel().view(np.uint8), *region.rows, steps)
+    dependence, difference = matrices.neighbourhood(image.grey, region.near[key], *region.rows, steps, image.highest, min(math.floor(config.gldm_a), image.highest))
+    return dependence[image.present], difference[image.present]
 
 
-def _steps(region: Region, distances: tuple[int, ...], config: RadiomicsConfig) -> NDArray[np.int64]:
-    return np.array([region.step(o) for o in offsets(region.inside.shape, distances, config.flat_axis, both=True)], dtype=np.int64)
+@lru_cache(maxsize=16)
+def _joins(directions: tuple[Offset, ...], steps: tuple[int, ...]) -> NDArray[np.uint32]:
+    """Give the table that `matrices.zones` needs; neighbours of a neighbour are those at most one step away along every axis."""
+    adjacent = [sum(1 << k for k, b in enumerate(directions) if max(abs(m - n) for m, n in zip(a, b, strict=True)) <= 1) for a in directions]
+    return matrices.joins(np.array(adjacent, dtype=np.int64), np.array(steps, dtype=np.uint64))
 
 
 def _share_a_line(region: Region, offset: Offset) -> bool:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sarcofuse.config import RadiomicsConfig
 from sarcofuse.radiomics import matrices, statistics
-from sarcofuse.radiomics.region import Discretised, Offset, offsets
+from sarcofuse.radiomics.region import Discretised, Offset
 
 ORDER = (
     "Autocorrelation",
@@ -41,6 +41,7 @@ ORDER = (
     "InverseVariance",
     "MCC",
 )
+AT_ONCE = 4_000_000  # cells of the matrices of all directions that are held at a time
 
 
 def compute(image: Discretised, config: RadiomicsConfig) -> dict[str, float]:
@@ -58,17 +59,18 @@ def compute(image: Discretised, config: RadiomicsConfig) -> dict[str, float]:
     dict of str to float
         Value by name; NaN where no voxel has a neighbour.
     """
-    region = image.region
-    directions = offsets(region.inside.shape, config.distances, config.flat_axis, both=False)
-    counted = (_matrix(image, offset, symmetric=config.symmetricalGLCM) for offset in directions)
-    if config.weightingNorm is None:
-        rows = [_read(p, image) for p in counted if p.any()]
-    else:
-        count = len(image.present)
-        merged = np.zeros((count, count))
-        for offset, p in zip(directions, counted, strict=True):
-            merged += np.exp(-(length(offset, region.spacing, config.weightingNorm) ** 2)) * p if config.weightingNorm != "no_weighting" else p
-        rows = [_read(merged, image)] if merged.any() else []
+    region, count = image.region, len(image.present)
+    directions, steps = region.directions(config.distances, config.flat_axis)
+    merged, rows = np.zeros((count, count)), []
+    for part in blocks(list(range(len(directions))), count * count):
+        counted = _count(image, steps[part], symmetric=config.symmetricalGLCM)
+        if config.weightingNorm is None:
+            rows += _read(counted, image)
+        else:
+            for k, p in zip(part, counted, strict=True):
+                merged += np.exp(-(length(directions[k], region.spacing, config.weightingNorm) ** 2)) * p if config.weightingNorm != "no_weighting" else p
+    if config.weightingNorm is not None:
+        rows = _read(merged[None], image)
     found = dict(zip(ORDER, average(rows, len(ORDER)), strict=True))
     return found | {"MCC": 1.0} if len(image.present) == 1 else found
 
@@ -116,21 +118,47 @@ def average(rows: list[NDArray[np.float64]], width: int) -> list[float]:
     return [float(t) / int(n) if n else float("nan") for t, n in zip(total, number, strict=True)]
 
 
-def _matrix(image: Discretised, offset: Offset, *, symmetric: bool) -> NDArray[np.float64]:
-    pairs = matrices.cooccurrence(image.ranks, image.region.voxels, image.region.step(offset), len(image.present))
-    return pairs + pairs.T if symmetric else pairs
+def blocks(items: list[int], cells: int) -> list[list[int]]:
+    """Part directions so that no more of their matrices are held at a time than fit a modest memory.
+
+    Parameters
+    ----------
+    items : list of int
+        The directions.
+    cells : int
+        Elements of one direction's matrix.
+
+    Returns
+    -------
+    list of list of int
+        The same in order, in parts.
+    """
+    many = max(1, AT_ONCE // max(1, cells))
+    return [items[k : k + many] for k in range(0, len(items), many)]
 
 
-def _read(matrix: NDArray[np.float64], image: Discretised) -> NDArray[np.float64]:
-    p = matrix / matrix.sum()
-    return np.append(statistics.cooccurrence_features(p, image.present, image.highest), _maximal_correlation(p))
+def _count(image: Discretised, steps: NDArray[np.uint64], *, symmetric: bool) -> NDArray[np.float64]:
+    found = matrices.cooccurrences(image.ranks, *image.region.rows, steps, len(image.present))[:, 1:, 1:]
+    turned = found.transpose(0, 2, 1)  # from a voxel to the next instead of the one before
+    return (found + turned if symmetric else turned).astype(np.float64)
 
 
-def _maximal_correlation(p: NDArray[np.float64]) -> float:
-    """Give the second largest singular value of p(i,j) / sqrt(px(i) py(j)), which is the square root of Haralick's second eigenvalue of Q."""
-    scaled = p / np.sqrt(p.sum(axis=1)[:, None] * p.sum(axis=0)[None, :] + statistics.EPSILON)
-    if len(p) < 2:
-        return 1.0
-    if np.array_equal(p, p.T):
-        return float(np.sort(np.abs(np.linalg.eigvalsh(scaled)))[-2])
-    return float(np.linalg.svd(scaled, compute_uv=False)[1])
+def _read(counts: NDArray[np.float64], image: Discretised) -> list[NDArray[np.float64]]:
+    """Give the features of each matrix that is not empty."""
+    totals = counts.sum(axis=(1, 2))
+    used = totals > 0
+    p = counts[used] / totals[used, None, None]
+    features = [statistics.cooccurrence_features(matrix, image.present, image.highest) for matrix in p]
+    return [np.append(f, m) for f, m in zip(features, _maximal_correlation(p), strict=True)]
+
+
+def _maximal_correlation(p: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the second largest singular value of p(i,j) / sqrt(px(i) py(j)) of each matrix, which is the square root of Haralick's second eigenvalue of Q."""
+    if p.shape[1] < 2:
+        return np.ones(len(p))
+    scaled = p / np.sqrt(p.sum(axis=2)[:, :, None] * p.sum(axis=1)[:, None, :] + statistics.EPSILON)
+    if np.array_equal(p, p.transpose(0, 2, 1)):
+        values = np.linalg.eigvalsh(scaled)  # the largest in size is 1, and the second stands beside it or at the other end
+        return np.maximum(values[:, -2], -values[:, 0])
+    found: NDArray[np.float64] = np.linalg.svd(scaled, compute_uv=False)[:, 1]
+    return found

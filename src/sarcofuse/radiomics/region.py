@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cache, cached_property
 from itertools import product
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Offset = tuple[int, int, int]
+Levels = NDArray[np.unsignedinteger[Any]]  # uint8 or uint16
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,14 @@ class Region:
         Voxel size along z, y, x in mm.
     margin : int
         Zeros that the padded array has on every side.
+    near : dict of tuple of int to ndarray of uint16
+        Number of neighbours of each voxel, by the steps to them; found once, for all images.
     """
 
     inside: NDArray[np.bool_]
     spacing: tuple[float, float, float]
     margin: int = 1
+    near: dict[tuple[int, ...], NDArray[np.uint16]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
     def shape(self) -> tuple[int, int, int]:
@@ -41,6 +45,32 @@ class Region:
     def voxels(self) -> NDArray[np.int32]:
         """Places of the region's voxels in the flat padded array, in raster order."""
         return np.flatnonzero(np.pad(self.inside, self.margin)).astype(np.int32)
+
+    @cached_property
+    def rows(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+        """Where the region's rows along the last axis start and stop in the flat padded array."""
+        change = np.diff(np.pad(self.inside, self.margin).ravel().view(np.int8))
+        return (np.flatnonzero(change == 1) + 1).astype(np.uint64), (np.flatnonzero(change == -1) + 1).astype(np.uint64)
+
+    def directions(self, distances: tuple[int, ...], flat: int | None) -> tuple[tuple[Offset, ...], NDArray[np.uint64]]:
+        """List neighbours at the given distances, each direction once.
+
+        Parameters
+        ----------
+        distances : tuple of int
+            Wanted distances in voxels.
+        flat : int or None
+            Axis along which not to step.
+
+        Returns
+        -------
+        offsets : tuple of tuple of int
+            Steps along z, y, x.
+        steps : ndarray of uint64, shape (directions,)
+            The same in the flat padded array, all positive.
+        """
+        found = tuple(offsets(self.inside.shape, distances, flat, both=False))
+        return found, np.array([self.step(o) for o in found], dtype=np.uint64)
 
     def step(self, offset: Offset) -> int:
         """Give the distance in the flat padded array that an offset means.
@@ -57,20 +87,23 @@ class Region:
         """
         return int((offset[0] * self.shape[1] + offset[1]) * self.shape[2] + offset[2])
 
-    def lay_out(self, levels: NDArray[np.integer[Any]]) -> NDArray[np.uint16]:
+    def lay_out(self, levels: NDArray[np.integer[Any]], highest: int) -> Levels:
         """Put levels in place.
 
         Parameters
         ----------
         levels : ndarray of int, shape (voxels,)
             Level of every voxel of the region, from 1.
+        highest : int
+            The highest of them.
 
         Returns
         -------
-        ndarray of uint16, shape (padded voxels,)
-            The flat padded array.
+        ndarray of uint8 or uint16, shape (padded voxels,)
+            The flat padded array, in the smaller type if that holds the levels and the length of any run.
         """
-        flat = np.zeros(int(np.prod(self.shape)), np.uint16)
+        kind: type[np.uint8] | type[np.uint16] = np.uint8 if max(highest, *self.inside.shape) < 255 else np.uint16
+        flat = np.zeros(int(np.prod(self.shape)), kind)
         flat[self.voxels] = levels
         return flat
 
@@ -100,13 +133,15 @@ def offsets(shape: tuple[int, ...], distances: tuple[int, ...], flat: int | None
     (13, 8)
     """
     reach = max(distances)
-    found: list[Offset] = []
-    way = range(reach, -reach - 1, -1)
-    for offset in product(way, way, way):
-        fits = all(abs(o) < n for o, n in zip(offset, shape, strict=True)) and (flat is None or offset[flat] == 0)
-        if fits and max(map(abs, offset)) in distances:
-            found.append(offset)
+    limits = tuple(min(reach, n - 1) for n in shape)
+    found = list(_within(limits, distances, flat))
     return found if both else found[: len(found) // 2]
+
+
+@cache
+def _within(limits: tuple[int, ...], distances: tuple[int, ...], flat: int | None) -> tuple[Offset, ...]:
+    z, y, x = (range(n, -n - 1, -1) if axis != flat else range(1) for axis, n in enumerate(limits))
+    return tuple(offset for offset in product(z, y, x) if max(map(abs, offset)) in distances)
 
 
 @dataclass(frozen=True)
@@ -127,21 +162,32 @@ class Discretised:
     @cached_property
     def highest(self) -> int:
         """The highest grey level."""
-        return int(self.levels.max())
+        return len(self._counts) - 1
+
+    @cached_property
+    def _counts(self) -> NDArray[np.int64]:
+        return np.bincount(self.levels)
 
     @cached_property
     def histogram(self) -> NDArray[np.int64]:
         """Voxels of each level that occurs."""
-        return np.bincount(self.levels)[self.present]
+        return self._counts[self.present]
 
     @cached_property
     def present(self) -> NDArray[np.int64]:
         """The levels that occur, ascending."""
-        return np.flatnonzero(np.bincount(self.levels)).astype(np.int64)
+        return np.flatnonzero(self._counts).astype(np.int64)
 
     @cached_property
-    def ranks(self) -> NDArray[np.uint16]:
+    def grey(self) -> Levels:
+        """The flat padded array of the levels themselves."""
+        return self.region.lay_out(self.levels, self.highest)
+
+    @cached_property
+    def ranks(self) -> Levels:
         """The flat padded array, with levels numbered from 1 without gaps."""
+        if len(self.present) == self.highest:
+            return self.grey
         rank = np.zeros(self.highest + 1, np.int64)
         rank[self.present] = np.arange(1, len(self.present) + 1)
-        return self.region.lay_out(rank[self.levels])
+        return self.region.lay_out(rank[self.levels], len(self.present))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
 
 STAGE = "radiomics"
-VERSION = "radiomics 1"  # raise it when any value changes
+VERSION = "radiomics 2"  # raise it when any value changes
 RESULT = "features.json"
 BARE = "has no mask; expected one, drawn or by the segmentation model"
 
@@ -95,9 +95,7 @@ def _measure_all(tasks: Sequence[Task], config: RadiomicsConfig, engine: Engine)
     return table, failed
 
 
-def extract_radiomics(
-    image: Volume | Path | str, mask: Mask | Path | str, settings: RadiomicsConfig | Mapping[str, object] | Path | str | None = None, *, name: str | None = None
-) -> FeatureTable:
+def extract_radiomics(image: Volume | Path | str, mask: Mask | Path | str, settings: RadiomicsConfig | Mapping[str, object] | Path | str | None = None, *, name: str | None = None) -> FeatureTable:
     """Compute the radiomic features of one case.
 
     Parameters
