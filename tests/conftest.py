@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--oracle", metavar="PYTHON", help="interpreter that has PyRadiomics, for the live comparison with it")
+
+
 @pytest.fixture(scope="session")
 def reference_data() -> Path:
     """Folder of real data: $SARCOFUSE_REFERENCE_DATA, else ../shared/data beside the checkout; the test is skipped where there is none."""

@@ -10,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from sarcofuse.config import RadiomicsConfig, commented_yaml
-from sarcofuse.errors import ConfigError
+from sarcofuse.errors import ConfigError, MaskError
 from sarcofuse.radiomics import FEATURES, compute_features, feature_names, read_settings
 
 EXAMPLE = """
@@ -86,7 +86,9 @@ def test_fields_of_the_study_section():
         ({"setting": {"binwidth": 5}}, "binwidth is not a setting that is known here; did you mean binWidth"),
         ({"setting": {"kernelRadius": 2}}, "kernelRadius is not a setting"),
         ({"voxelSetting": {}, "setting": {}}, "voxelSetting is not a setting"),
-        ({"imageType": {"LBP3D": {}}}, "LBP3D is not a setting that is known here; expected one of Original"),
+        ({"imageType": {"Median": {}}}, "Median is not a setting that is known here; expected one of Original"),
+        ({"imageType": {"LBP2D": {"lbp3DLevels": 2}}}, "imageType LBP2D: lbp3DLevels is not a setting"),
+        ({"setting": {"interpolator": 99}}, "interpolator 99 is not known to SimpleITK"),
         ({"imageType": {"LoG": {"sigmas": [1]}}}, "imageType LoG: sigmas is not a setting that is known here; did you mean sigma"),
         ({"imageType": {"LoG": {"sigma": [1], "normalize": True}}}, "imageType LoG: normalize is not a setting"),
         ({"featureClass": {"glcmm": None}}, "glcmm is not a setting that is known here; did you mean glcm"),
@@ -114,6 +116,29 @@ def test_section_itself_refuses_them_too():
 def test_unknown_feature_names_the_nearest():
     with pytest.raises(ConfigError, match="class glcm has no feature Contrst; did you mean Contrast"):
         feature_names(RadiomicsConfig(features={"glcm": ("Contrst",)}))
+
+
+def test_interpolator_by_simpleitks_number():
+    import SimpleITK as sitk
+
+    assert read_settings({"setting": {"interpolator": sitk.sitkLinear}}).interpolator == "sitkLinear"
+    assert read_settings({"setting": {"interpolator": None}}).interpolator is None
+
+
+def test_channel_of_a_mask_with_several():
+    import SimpleITK as sitk
+
+    from sarcofuse.radiomics.compute import measure
+
+    image = sitk.GetImageFromArray(np.random.default_rng(0).normal(size=(6, 7, 8)))
+    parts = [np.zeros((6, 7, 8), np.uint8) for _ in range(2)]
+    parts[0][1:4, 1:4, 1:4] = parts[1][2:6, 2:6, 2:6] = 1
+    masks = [sitk.GetImageFromArray(p) for p in parts]
+    config = read_settings({"featureClass": {"shape": ["VoxelVolume"]}})
+    found = [measure(image, sitk.Compose(*masks), config.model_copy(update={"label_channel": k}), "P-1")["original_shape_VoxelVolume"] for k in (0, 1)]
+    assert found == [27, 64]
+    with pytest.raises(MaskError, match="mask holds 2 values a voxel; label_channel 2 asks for number 3. Set label_channel to at most 1"):
+        measure(image, sitk.Compose(*masks), config.model_copy(update={"label_channel": 2}), "P-1")
 
 
 def test_unknown_interpolator():

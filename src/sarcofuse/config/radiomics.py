@@ -11,8 +11,8 @@ from sarcofuse.config.ibsi import IbsiConfig
 from sarcofuse.config.regions import RegionsConfig
 
 FeatureClass = Literal["shape", "shape2D", "firstorder", "glcm", "glrlm", "glszm", "gldm", "ngtdm"]
-ImageType = Literal["original", "log", "wavelet", "square", "squareroot", "logarithm", "exponential", "gradient"]
-FurtherImage = Literal["square", "squareroot", "logarithm", "exponential", "gradient"]
+ImageType = Literal["original", "log", "wavelet", "square", "squareroot", "logarithm", "exponential", "gradient", "lbp2d", "lbp3d"]
+FurtherImage = Literal["square", "squareroot", "logarithm", "exponential", "gradient", "lbp2d", "lbp3d"]
 
 PER_IMAGE = ("binWidth", "binCount", "voxelArrayShift", "force2D", "force2Ddimension", "distances", "symmetricalGLCM", "weightingNorm", "gldm_a", "maximum_levels")
 # Settings without a meaning in the dialect ibsi, and what says the same there; an empty name where nothing does.
@@ -35,7 +35,7 @@ class RadiomicsConfig(Section):
     wavelet: Annotated[str | None, Field(description="Wavelet by PyWavelets' name, eight sub-bands a level; empty for none.")] = "coif1"
     wavelet_level: Annotated[int, Field(ge=1, le=5, description="Number of wavelet levels.")] = 1
     wavelet_start: Annotated[int, Field(ge=0, le=5, description="Wavelet levels to pass over before the first that is used.")] = 0
-    further_images: Annotated[tuple[FurtherImage, ...], Field(description="Further images to take features of: square, squareroot, logarithm, exponential, gradient.")] = ()
+    further_images: Annotated[tuple[FurtherImage, ...], Field(description="Further images to take features of: square, squareroot, logarithm, exponential, gradient, lbp2d, lbp3d (local binary patterns).")] = ()
     image_settings: Annotated[dict[ImageType, dict[str, Any]], Field(description="Settings that differ for one image type, such as {log: {binWidth: 5}}.")] = {}
     binWidth: Annotated[float, Field(gt=0, description="Width of a grey-level bin, in units of the (normalised) image.")] = 25.0
     binCount: Annotated[int | None, Field(ge=1, description="Number of grey-level bins; overrides binWidth.")] = None
@@ -59,7 +59,14 @@ class RadiomicsConfig(Section):
     weightingNorm: Annotated[Literal["manhattan", "euclidean", "infinity", "no_weighting"] | None, Field(description="Merge directions with these weights (GLCM, GLRLM); empty averages features.")] = None
     gldm_a: Annotated[float, Field(ge=0, description="Largest grey-level difference that counts as dependence.")] = 0.0
     gradientUseSpacing: Annotated[bool, Field(description="Take the gradient per mm instead of per voxel.")] = True
+    lbp2DRadius: Annotated[float, Field(gt=0, description="Local binary pattern in the plane: radius of its circle in voxels.")] = 1.0
+    lbp2DSamples: Annotated[int, Field(ge=1, le=24, description="Samples on the circle.")] = 8
+    lbp2DMethod: Annotated[Literal["default", "ror", "uniform", "var"], Field(description="How the samples become a number: plain, rotation-invariant, uniform, or their variance.")] = "uniform"
+    lbp3DLevels: Annotated[int, Field(ge=1, le=10, description="Local binary pattern in space: levels of spherical harmonics.")] = 2
+    lbp3DIcosphereRadius: Annotated[float, Field(gt=0, description="Radius of its sphere in voxels.")] = 1.0
+    lbp3DIcosphereSubdivision: Annotated[int, Field(ge=0, le=4, description="How often the sphere's icosahedron is subdivided: 12, 42, 162 samples.")] = 1
     label: Annotated[int, Field(ge=1, description="Value of the region in the mask.")] = 1
+    label_channel: Annotated[int, Field(ge=0, description="Which value of a voxel holds the labels, where a mask has several, such as a segmentation of overlapping segments.")] = 0
     minimumROIDimensions: Annotated[Literal[1, 2, 3], Field(description="Least number of dimensions the region must extend in.")] = 2
     minimumROISize: Annotated[int | None, Field(ge=1, description="The region must have more voxels than this.")] = None
     maximum_levels: Annotated[int, Field(ge=1, le=32767, description="More grey levels than this are refused before memory is gone.")] = 4096

@@ -151,10 +151,10 @@ def _shape(prepared: Prepared, family: FeatureClass, config: RadiomicsConfig, pa
 
 
 def _intensity(region: Region, values: NDArray[np.generic], config: RadiomicsConfig, label: str, patient_id: str) -> Iterator[tuple[str, float]]:
-    own = values[region.inside].astype(np.float64)
+    own = values[region.inside]
     if not np.isfinite(own).all():
         return
-    measured = Measured(own, Discretised(region, discretise(own, config, label, patient_id)), config)
+    measured = Measured(own.astype(np.float64), Discretised(region, discretise(own, config, label, patient_id)), config)
     for family, compute in FAMILIES.items():
         if family in config.classes:
             yield from ((f"{family}_{name}", value) for name, value in compute(measured).items())

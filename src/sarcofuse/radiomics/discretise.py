@@ -17,16 +17,17 @@ from sarcofuse.config import RadiomicsConfig
 from sarcofuse.errors import ImageError
 
 
-def discretise(values: NDArray[np.float64], config: RadiomicsConfig, image: str, patient_id: str) -> NDArray[np.int64]:
+def discretise(values: NDArray[np.generic], config: RadiomicsConfig, image: str, patient_id: str) -> NDArray[np.int64]:
     """Sort intensities into bins.
 
     With `binCount` the range is divided evenly. Otherwise bins are `binWidth` wide, begin at multiples of it, and the lowest intensity lies in bin 1, which is
-    PyRadiomics' convention. Everything is done in double precision.
+    PyRadiomics' convention. Edges have the precision of the image, as PyRadiomics has it: single for float32, where an edge can be off by some millionths of the
+    range, and double for all other types.
 
     Parameters
     ----------
-    values : ndarray of float64, shape (voxels,)
-        Intensities of the region.
+    values : ndarray, shape (voxels,)
+        Intensities of the region, in the image's own type.
     config : RadiomicsConfig
         Uses `binWidth`, `binCount` and `maximum_levels`.
     image : str
@@ -49,14 +50,15 @@ def discretise(values: NDArray[np.float64], config: RadiomicsConfig, image: str,
     >>> discretise(np.array([54.0, 75.0, 166.0]), RadiomicsConfig(binWidth=25), "original", "P-1").tolist()
     [1, 2, 5]
     """
-    low, high = float(values.min()), float(values.max())
+    own = values if values.dtype == np.float32 else values.astype(np.float64)
+    low, high = own.min(), own.max()
     if config.binCount is not None:
-        edges = np.histogram_bin_edges(values, config.binCount)
+        edges = np.histogram_bin_edges(own, config.binCount)
         edges[-1] += 1.0
     else:
-        _check_count((math.floor(high / config.binWidth) - math.floor(low / config.binWidth) + 1), low, high, config, image, patient_id)
+        _check_count(math.floor(high / config.binWidth) - math.floor(low / config.binWidth) + 1, float(low), float(high), config, image, patient_id)
         edges = np.arange(low - low % config.binWidth, high + 2.0 * config.binWidth, config.binWidth)
-    return np.searchsorted(edges, values, side="right").astype(np.int64)
+    return np.searchsorted(edges, own, side="right").astype(np.int64)
 
 
 def _check_count(levels: int, low: float, high: float, config: RadiomicsConfig, image: str, patient_id: str) -> None:

@@ -168,6 +168,22 @@ POINTWISE: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
 }
 
 
+def _lbp2d(prepared: Prepared, config: RadiomicsConfig) -> Images:
+    from sarcofuse.radiomics import lbp
+
+    yield lbp.in_plane(sitk.GetArrayViewFromImage(prepared.image), prepared.box, config)
+
+
+def _lbp3d_names(config: RadiomicsConfig) -> list[str]:
+    return [f"lbp-3D-{part}" for part in (*(f"m{level + 1}" for level in range(config.lbp3DLevels)), "k")] if "lbp3d" in config.further_images else []
+
+
+def _lbp3d(prepared: Prepared, config: RadiomicsConfig) -> Images:
+    from sarcofuse.radiomics import lbp
+
+    yield from lbp.in_space(sitk.GetArrayViewFromImage(prepared.image), prepared.box, prepared.inside, config)
+
+
 def _further(kind: FurtherImage) -> Filter:
     def images(prepared: Prepared, config: RadiomicsConfig) -> Images:
         if kind == "gradient":
@@ -183,5 +199,7 @@ IMAGE_TYPES: dict[ImageType, Filter] = {
     "original": Filter(lambda config: ["original"] * config.original, _original),
     "log": Filter(_log_names, _log),
     "wavelet": Filter(_wavelet_names, _wavelet),
-    **{kind: _further(kind) for kind in get_args(FurtherImage)},
+    **{kind: _further(kind) for kind in get_args(FurtherImage) if not kind.startswith("lbp")},
+    "lbp2d": Filter(lambda config: ["lbp-2D"] * ("lbp2d" in config.further_images), _lbp2d),
+    "lbp3d": Filter(_lbp3d_names, _lbp3d),
 }

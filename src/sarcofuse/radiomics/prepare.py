@@ -73,7 +73,7 @@ def prepare(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patien
     ImageError
         If the image is not finite where it is needed.
     """
-    chosen = _choose_label(mask, config.label, patient_id)
+    chosen = _choose_label(_choose_channel(mask, config.label_channel, patient_id), config.label, patient_id)
     _check_finite(image, patient_id)
     differences = geometry_of(image).differences(geometry_of(chosen), config.geometryTolerance)
     if differences and not config.correctMask:
@@ -87,7 +87,7 @@ def prepare(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patien
         _region_within(image, chosen, patient_id)
         chosen = sitk.Resample(chosen, image, sitk.Transform(), sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8)
     region = sitk.GetArrayFromImage(chosen).astype(bool)
-    if config.preCrop and config.resampledPixelSpacing is None:
+    if config.preCrop and (config.resampledPixelSpacing is None or config.interpolator is None):
         crop = _widen(_box(region, config, patient_id), config.padDistance, region.shape)
         region, image = region[crop], image[tuple(slice(s.start, s.stop) for s in crop[::-1])]
     box = _box(region, config, patient_id)
@@ -99,10 +99,15 @@ def prepare(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patien
     return Prepared(image, box, np.ascontiguousarray(region[box]), np.ascontiguousarray(outline[box]))
 
 
-def _choose_label(mask: sitk.Image, label: int, patient_id: str) -> sitk.Image:
-    if mask.GetNumberOfComponentsPerPixel() != 1:
-        message = f"mask holds {mask.GetNumberOfComponentsPerPixel()} values a voxel; expected one label a voxel. Save the segment you want as a label map"
+def _choose_channel(mask: sitk.Image, channel: int, patient_id: str) -> sitk.Image:
+    count = mask.GetNumberOfComponentsPerPixel()
+    if channel >= count:
+        message = f"mask holds {count} value{'s' * (count > 1)} a voxel; label_channel {channel} asks for number {channel + 1}. Set label_channel to at most {count - 1}"
         raise MaskError(patient_id, message)
+    return sitk.VectorIndexSelectionCast(mask, channel) if count > 1 else mask
+
+
+def _choose_label(mask: sitk.Image, label: int, patient_id: str) -> sitk.Image:
     values = sitk.GetArrayViewFromImage(mask)
     inside = values == label
     if not inside.any():

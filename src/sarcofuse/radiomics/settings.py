@@ -24,14 +24,30 @@ IMAGE_TYPES = {
     "Logarithm": "logarithm",
     "Exponential": "exponential",
     "Gradient": "gradient",
+    "LBP2D": "lbp2d",
+    "LBP3D": "lbp3d",
 }
 FILTER_SETTINGS = {
     "log": {"sigma": "log_sigma"},
     "wavelet": {"wavelet": "wavelet", "level": "wavelet_level", "start_level": "wavelet_start"},
     "gradient": {"gradientUseSpacing": "gradientUseSpacing"},
+    "lbp2d": {name: name for name in ("lbp2DRadius", "lbp2DSamples", "lbp2DMethod")},
+    "lbp3d": {name: name for name in ("lbp3DLevels", "lbp3DIcosphereRadius", "lbp3DIcosphereSubdivision")},
 }
 # Settings of PyRadiomics that change no value: what else is reported beside the features, and which of its two implementations runs.
 NO_EFFECT = ("additionalInfo", "enableCExtensions")
+INTERPOLATORS = (
+    "sitkNearestNeighbor",
+    "sitkLinear",
+    "sitkBSpline",
+    "sitkGaussian",
+    "sitkLabelGaussian",
+    "sitkHammingWindowedSinc",
+    "sitkCosineWindowedSinc",
+    "sitkWelchWindowedSinc",
+    "sitkLanczosWindowedSinc",
+    "sitkBlackmanWindowedSinc",
+)
 OWN = ("classes", "features", "original", "log_sigma", "wavelet", "wavelet_level", "wavelet_start", "further_images", "image_settings")
 VALUES = tuple(name for name in RadiomicsConfig.model_fields if name not in OWN)
 
@@ -99,6 +115,8 @@ def _translate(content: dict[str, Any], where: str) -> dict[str, Any]:
     _refuse(content, PARTS, where)
     setting = dict(content.get("setting") or {})
     _refuse(setting, (*VALUES, *NO_EFFECT, *_filter_names()), where)
+    if isinstance(setting.get("interpolator"), int):
+        setting["interpolator"] = _interpolator_name(setting["interpolator"], where)
     found = {k: v for k, v in setting.items() if k in VALUES and not (v is None and k == "geometryTolerance")}
     filters = {k: v for k, v in setting.items() if k in _filter_names()}
     classes = content.get("featureClass") or dict.fromkeys(c for c in get_args(FeatureClass) if c != "shape2D")
@@ -120,6 +138,17 @@ def _translate(content: dict[str, Any], where: str) -> dict[str, Any]:
         if differing:
             found["image_settings"][kind] = differing
     return found
+
+
+def _interpolator_name(number: int, where: str) -> str:
+    """Give the name of an interpolator that is named by SimpleITK's number, as PyRadiomics allows."""
+    import SimpleITK as sitk
+
+    named = [name for name in INTERPOLATORS if getattr(sitk, name) == number]
+    if not named:
+        message = f"{where}: interpolator {number} is not known to SimpleITK; expected a name such as sitkBSpline"
+        raise ConfigError(message)
+    return named[0]
 
 
 def _filter_names() -> tuple[str, ...]:
