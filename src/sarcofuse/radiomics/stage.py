@@ -89,7 +89,7 @@ def extract_many(patients: Sequence[Patient], settings: RadiomicsConfig | Mappin
 def _measure_all(tasks: Sequence[Task], config: RadiomicsConfig, engine: Engine) -> tuple[FeatureTable, list[SetAside]]:
     names = feature_names(config)
     if any(not (engine.cache / STAGE / t.key).is_dir() for t in tasks):
-        compile_kernels()
+        compile_kernels(config.dialect)
     done, failed = engine.run(STAGE, _measure_case, tasks)
     table = FeatureTable("radiomic", tuple(e.patient_id for e in done), names, np.array([_values(e, names) for e in done], dtype=np.float64).reshape(len(done), len(names)))
     return table, failed
@@ -127,9 +127,15 @@ def extract_radiomics(image: Volume | Path | str, mask: Mask | Path | str, setti
     return FeatureTable("radiomic", (label,), tuple(found), np.array([list(found.values())], dtype=np.float64))
 
 
-def compile_kernels() -> None:
-    """Compile all kernels, or load them from the cache, so that worker processes find them there."""
-    settings = {"original": True, "log_sigma": (), "wavelet": None, "binWidth": 1}
+def compile_kernels(dialect: str = "pyradiomics") -> None:
+    """Compile all kernels, or load them from the cache, so that worker processes find them there.
+
+    Parameters
+    ----------
+    dialect : str
+        Whose kernels.
+    """
+    settings = {"dialect": "ibsi"} if dialect == "ibsi" else {"original": True, "log_sigma": (), "wavelet": None, "binWidth": 1}
     image = np.arange(64, dtype=np.float64).reshape(4, 4, 4) % 5
     compute_features(image, np.ones_like(image, dtype=np.uint8), (1.0, 1.0, 1.0), settings)
 

@@ -44,7 +44,7 @@ def measure(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patien
 
         found |= morphology.compute(masked)
     found |= measure_intensities(masked, masked.image, config, patient_id)
-    return {name: found[name] for name in feature_names(config.ibsi)}
+    return {name: float(found[name]) for name in feature_names(config.ibsi)}
 
 
 def measure_intensities(masked: Masked, image: NDArray[np.float64], config: RadiomicsConfig, patient_id: str) -> dict[str, float]:

@@ -20,12 +20,14 @@ from sarcofuse.radiomics.compiled import compiled
 
 Points = NDArray[np.float64]
 ORDER = 20
+ROUNDING = 1e-12  # mm2
+STARTS = 50  # boxes on faces that are turned further
 
 
 def smallest_box(points: Points, normals: Points) -> NDArray[np.float64]:
     """Search for the box of least volume, in any orientation, around the vertices of a convex body.
 
-    The best box with a side on a face of the body [1]_ is turned about its own axes, one after the other, for as long as that makes it smaller [2]_.
+    The best boxes with a side on a face of the body [1]_ are turned about their own axes, one after the other, for as long as that makes them smaller [2]_.
 
     Parameters
     ----------
@@ -39,16 +41,18 @@ def smallest_box(points: Points, normals: Points) -> NDArray[np.float64]:
     ndarray of float64, shape (3,)
         Lengths of its sides.
     """
-    best, frame = math.inf, np.eye(3)
-    for normal in np.concatenate([np.eye(3), normals]):
-        found, turned = _flush(points, _frame(normal))
-        if found < best:
-            best, frame = found, turned
+    starts = [_flush(points, _frame(normal)) for normal in np.concatenate([np.eye(3), normals])]
+    ends = [_settle(points, *start) for start in sorted(starts, key=lambda start: start[0])[:STARTS]]
+    frame = min(ends, key=lambda end: end[0])[1]
+    return np.asarray(np.ptp(points @ frame.T, axis=0))
+
+
+def _settle(points: Points, best: float, frame: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    """Turn a box about each of its axes until none makes it smaller."""
     while True:
-        tries = [_flush(points, np.ascontiguousarray(np.roll(frame, k, axis=0))) for k in range(3)]
-        found, turned = min(tries, key=lambda t: t[0])
+        found, turned = min((_flush(points, np.ascontiguousarray(np.roll(frame, k, axis=0))) for k in range(3)), key=lambda t: t[0])
         if found >= best * (1.0 - 1e-12):
-            return np.asarray(np.ptp(points @ frame.T, axis=0))
+            return best, frame
         best, frame = found, turned
 
 
@@ -86,28 +90,37 @@ def _flush(points: Points, frame: NDArray[np.float64]) -> tuple[float, NDArray[n
         area = (last - first) * (over - under)
         if area < best:
             best, cosine, sine = area, c, s
-    turned = np.empty((3, 3))
-    turned[0] = frame[0]
-    turned[1] = cosine * frame[1] + sine * frame[2]
-    turned[2] = cosine * frame[2] - sine * frame[1]
+    turned = frame.copy()
+    for k in range(3):
+        turned[1, k] = cosine * frame[1, k] + sine * frame[2, k]
+        turned[2, k] = cosine * frame[2, k] - sine * frame[1, k]
     return best * (high - low), turned
 
 
 @compiled
 def _shadow(u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Give the convex hull of points in the plane, in order, by Andrew's monotone chain."""
-    order = np.argsort(u)
-    hull = np.empty(2 * len(u) + 2, np.int64)
-    size = 0
-    for turn in range(2):
-        start = size
-        for k in range(len(order)):
-            i = order[k] if turn == 0 else order[len(order) - 1 - k]
-            while size >= start + 2 and (u[hull[size - 1]] - u[hull[size - 2]]) * (v[i] - v[hull[size - 2]]) - (v[hull[size - 1]] - v[hull[size - 2]]) * (u[i] - u[hull[size - 2]]) <= 1e-12:
-                size -= 1
-            hull[size] = i
-            size += 1
-        size -= 1
+    """Give the convex hull of points in the plane, in order, by Jarvis' march: from each corner to the point that has all others on its left."""
+    start = 0
+    for i in range(len(u)):
+        if u[i] < u[start] or (u[i] == u[start] and v[i] < v[start]):
+            start = i
+    hull = np.empty(len(u), np.int64)
+    size, at = 0, start
+    while size < len(u):
+        hull[size] = at
+        size += 1
+        best, far = -1, 0.0
+        for i in range(len(u)):
+            x, y = u[i] - u[at], v[i] - v[at]
+            length = x * x + y * y
+            if length < ROUNDING:
+                continue
+            side = x * (v[best] - v[at]) - y * (u[best] - u[at]) if best >= 0 else 1.0
+            if side > ROUNDING or (side >= -ROUNDING and length > far):
+                best, far = i, length
+        if best < 0 or (u[best] - u[start]) ** 2 + (v[best] - v[start]) ** 2 < ROUNDING:
+            break
+        at = best
     return hull[:size].copy()
 
 
