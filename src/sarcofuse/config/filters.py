@@ -22,7 +22,7 @@ LevelField = Annotated[int, Field(ge=1, le=8, description="Level of decompositio
 FrequenciesField = Annotated[
     Literal["inclusive", "dft"],
     Field(
-        description="At which frequencies the filter is sampled: inclusive (evenly from minus to plus the Nyquist frequency, both included, as in the consensus of IBSI) or dft (those of the discrete Fourier transform)."
+        description="At which frequencies the filter is sampled: inclusive (evenly from minus to plus the Nyquist frequency, both included, as implementations of the standard do) or dft (those of the discrete Fourier transform)."
     ),
 ]
 
@@ -30,7 +30,7 @@ FrequenciesField = Annotated[
 class MeanFilter(Section):
     """Mean over a cube of voxels."""
 
-    kind: Literal["mean"] = "mean"
+    kind: Annotated[Literal["mean"], Field(description="Which filter this is.")] = "mean"
     size: Annotated[int, Field(ge=1, description="Edge of the cube in voxels; odd.")] = 3
     boundary: BoundaryField = "mirror"
     dimensions: DimensionsField = 3
@@ -46,7 +46,7 @@ class MeanFilter(Section):
 class LogFilter(Section):
     """Laplacian of a Gaussian, truncated."""
 
-    kind: Literal["log"] = "log"
+    kind: Annotated[Literal["log"], Field(description="Which filter this is.")] = "log"
     sigma_mm: Annotated[float, Field(gt=0, description="Width of the Gaussian in mm.")]
     cutoff: Annotated[float, Field(gt=0, description="The kernel ends at this many widths.")] = 4.0
     boundary: BoundaryField = "mirror"
@@ -62,7 +62,7 @@ class Energy(Section):
 class LawsFilter(Section):
     """Product of Laws' kernels along the axes."""
 
-    kind: Literal["laws"] = "laws"
+    kind: Annotated[Literal["laws"], Field(description="Which filter this is.")] = "laws"
     kernels: Annotated[str, Field(pattern=r"^([LES]3|[LESWR]5){2,3}$", description="Kernels along x, y and z, such as E5W5S5: level, edge, spot, wave, ripple of 3 or 5 voxels.")]
     rotation_invariance: RotationField = True
     pooling: PoolingField = "max"
@@ -78,7 +78,7 @@ class LawsFilter(Section):
 class GaborFilter(Section):
     """Modulus of the response to Gabor's kernel, a plane wave under a Gaussian, slice by slice."""
 
-    kind: Literal["gabor"] = "gabor"
+    kind: Annotated[Literal["gabor"], Field(description="Which filter this is.")] = "gabor"
     sigma_mm: Annotated[float, Field(gt=0, description="Width of the Gaussian along the wave in mm.")]
     lambda_mm: Annotated[float, Field(gt=0, description="Length of the wave in mm.")]
     gamma: Annotated[float, Field(gt=0, description="Width along the wave divided by that across it.")] = 1.0
@@ -102,7 +102,7 @@ class GaborFilter(Section):
 class WaveletFilter(Section):
     """Separable wavelet, undecimated (a trous)."""
 
-    kind: Literal["wavelet"] = "wavelet"
+    kind: Annotated[Literal["wavelet"], Field(description="Which filter this is.")] = "wavelet"
     family: Annotated[str, Field(description="Wavelet by PyWavelets' name, such as haar, db2, coif1.")]
     band: Annotated[str, Field(pattern=r"^[LH]{2,3}$", description="Low- or high-pass along x, y and z, such as LLH.")]
     level: LevelField = 1
@@ -124,7 +124,7 @@ class WaveletFilter(Section):
 class SimoncelliFilter(Section):
     """Simoncelli's non-separable wavelet: a smooth band of two octaves, alike in all directions."""
 
-    kind: Literal["simoncelli"] = "simoncelli"
+    kind: Annotated[Literal["simoncelli"], Field(description="Which filter this is.")] = "simoncelli"
     level: LevelField = 1
     frequencies: FrequenciesField = "inclusive"
     boundary: BoundaryField = "periodic"
@@ -134,7 +134,7 @@ class SimoncelliFilter(Section):
 class ShannonFilter(Section):
     """Shannon's non-separable wavelet: a sharp band of one octave, alike in all directions."""
 
-    kind: Literal["shannon"] = "shannon"
+    kind: Annotated[Literal["shannon"], Field(description="Which filter this is.")] = "shannon"
     level: LevelField = 1
     frequencies: FrequenciesField = "inclusive"
     boundary: BoundaryField = "periodic"
@@ -144,7 +144,7 @@ class ShannonFilter(Section):
 class RieszFilter(Section):
     """Riesz transform of another filter's response; along fixed axes, or along those that the image has around each voxel."""
 
-    kind: Literal["riesz"] = "riesz"
+    kind: Annotated[Literal["riesz"], Field(description="Which filter this is.")] = "riesz"
     of: Annotated[LogFilter | SimoncelliFilter | ShannonFilter, Field(discriminator="kind", description="The filter whose response is transformed.")]
     order: Annotated[tuple[Annotated[int, Field(ge=0, le=6)], ...], Field(min_length=2, max_length=3, description="Order along x, y and z, such as [2, 0, 0].")]
     alignment_sigma_mm: Annotated[

@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from sarcofuse.config.base import Section
+from sarcofuse.config.filters import FilterConfig
 from sarcofuse.config.ibsi import IbsiConfig
 from sarcofuse.config.regions import RegionsConfig
 
 FeatureClass = Literal["shape", "shape2D", "firstorder", "glcm", "glrlm", "glszm", "gldm", "ngtdm"]
-ImageType = Literal["original", "log", "wavelet", "square", "squareroot", "logarithm", "exponential", "gradient", "lbp2d", "lbp3d"]
+ImageType = Literal["original", "log", "wavelet", "square", "squareroot", "logarithm", "exponential", "gradient", "lbp2d", "lbp3d", "filter"]
 FurtherImage = Literal["square", "squareroot", "logarithm", "exponential", "gradient", "lbp2d", "lbp3d"]
 
 PER_IMAGE = ("binWidth", "binCount", "voxelArrayShift", "force2D", "force2Ddimension", "distances", "symmetricalGLCM", "weightingNorm", "gldm_a", "maximum_levels")
@@ -36,6 +37,7 @@ class RadiomicsConfig(Section):
     wavelet_level: Annotated[int, Field(ge=1, le=5, description="Number of wavelet levels.")] = 1
     wavelet_start: Annotated[int, Field(ge=0, le=5, description="Wavelet levels to pass over before the first that is used.")] = 0
     further_images: Annotated[tuple[FurtherImage, ...], Field(description="Further images to take features of: square, squareroot, logarithm, exponential, gradient, lbp2d, lbp3d (local binary patterns).")] = ()
+    filters: Annotated[tuple[FilterConfig, ...], Field(description="Convolutional filters of IBSI to take features of the response to, such as {kind: laws, kernels: E5W5S5}; in both dialects.")] = ()
     image_settings: Annotated[dict[ImageType, dict[str, Any]], Field(description="Settings that differ for one image type, such as {log: {binWidth: 5}}.")] = {}
     binWidth: Annotated[float, Field(gt=0, description="Width of a grey-level bin, in units of the (normalised) image.")] = 25.0
     binCount: Annotated[int | None, Field(ge=1, description="Number of grey-level bins; overrides binWidth.")] = None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args, get_origin
+from typing import Annotated, Literal, get_args, get_origin
 
 import yaml
 
 from sarcofuse.config.base import Section
 from sarcofuse.config.cohort import CohortConfig
+from sarcofuse.config.filters import Energy, FilterConfig
 from sarcofuse.config.study import StudyConfig
 
 COHORT_COLUMNS = ("patient_id", "image", "mask", "site", "split_column", "outcome", "time")
@@ -22,7 +23,9 @@ def study_reference() -> str:
         Markdown: a table a section.
     """
     head = "# study.yaml\n\nGenerated from the schema (`python -m sarcofuse.config.reference`). Every setting is optional; a name that is not listed here is refused.\n"
-    return head + "\n" + _section(StudyConfig, "") + _subsections(StudyConfig, "")
+    kinds = get_args(get_args(FilterConfig)[0])
+    filters = "".join(_section(kind, f"radiomics.filters, kind {kind.model_fields['kind'].default}") for kind in kinds) + _section(Energy, "radiomics.filters, energy of kind laws")
+    return head + "\n" + _section(StudyConfig, "") + _subsections(StudyConfig, "") + filters
 
 
 def cohort_reference() -> str:
@@ -62,9 +65,14 @@ def _section(section: type[Section], path: str) -> str:
             continue
         bounds = ", ".join(_bound(m) for m in field.metadata if _bound(m))
         values = _values(field.annotation) + (f" ({bounds})" if bounds else "")
-        default = yaml.safe_dump(section.model_construct().model_dump(mode="json")[name], default_flow_style=True).strip().removesuffix("...").strip()
-        lines.append(f"| `{name}` | {values} | `{default}` | {field.description} |")
+        default = "needed" if field.is_required() else f"`{_default(section, name)}`"
+        lines.append(f"| `{name}` | {values} | {default} | {field.description} |")
     return "\n".join(lines) + "\n\n"
+
+
+def _default(section: type[Section], name: str) -> str:
+    value = section.model_construct().model_dump(mode="json", include={name})[name]
+    return yaml.safe_dump(value, default_flow_style=True).strip().removesuffix("...").strip()
 
 
 def _subsections(section: type[Section], path: str) -> str:
@@ -77,6 +85,8 @@ def _subsections(section: type[Section], path: str) -> str:
 
 
 def _values(annotation: object) -> str:
+    if get_origin(annotation) is Annotated:
+        return _values(get_args(annotation)[0])
     if get_origin(annotation) is Literal:
         return " or ".join(f"`{a}`" for a in get_args(annotation))
     if get_origin(annotation) is tuple:
@@ -89,7 +99,7 @@ def _values(annotation: object) -> str:
         return "mapping"
     parts = [a for a in get_args(annotation) if a is not type(None)]
     if parts:
-        return " or ".join(_values(a) for a in parts) + (" or empty" if len(parts) < len(get_args(annotation)) else "")
+        return " or ".join(dict.fromkeys(_values(a) for a in parts)) + (" or empty" if len(parts) < len(get_args(annotation)) else "")
     names = {"int": "whole number", "float": "number", "str": "text", "bool": "true or false", "Path": "path"}
     return names.get(getattr(annotation, "__name__", ""), str(annotation))
 
