@@ -65,6 +65,9 @@ def test_where_it_is_not_defined(form):
     assert np.isnan(same.value[0])
     perfect = icc(np.repeat(np.arange(5.0)[:, None] / 3.0, 3, axis=1), form)
     assert (perfect.value[0], perfect.low[0], perfect.high[0]) == (1.0, 1.0, 1.0)
+    raters_alone = icc(np.tile([1.0, 2.0, 4.0], (5, 1)), form)
+    assert raters_alone.value[0] == pytest.approx(0.0 if form == "2,1" else np.nan, nan_ok=True)
+    assert np.isnan(raters_alone.low[0])
     one = icc(np.array([[1.0, 2.0], [np.nan, 1.0]]), form)
     assert np.isnan(one.value[0])
     assert one.subjects[0] == 1

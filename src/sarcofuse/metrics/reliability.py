@@ -50,7 +50,7 @@ def icc(ratings: ArrayLike, form: Form = "2,1", confidence: float = 0.95) -> Rel
     Returns
     -------
     Reliability
-        One figure a feature. NaN with fewer than two subjects, and where neither subjects nor raters differ at all.
+        One figure a feature. NaN with fewer than two subjects, and where nothing differs; where raters alone differ, ICC(2,1) is 0 without an interval and ICC(3,1) NaN.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def _estimate(values: Floats, form: Form, confidence: float) -> Floats:
             value = (between - rest) / (between + (k - 1) * rest + k * (raters - rest) / n)
             low, high = _agreement(value, between, raters, rest, (n, k), confidence)
     exact = (rest == 0.0) & (between > 0.0) & ((raters == 0.0) | (form == "3,1"))
-    undefined = (between == 0.0) & (rest == 0.0)
+    undefined = (between == 0.0) & (rest == 0.0) & ((raters == 0.0) | (form == "3,1"))
     found = np.where(exact, 1.0, np.stack([value, low, high]))
     return np.where(undefined, np.nan, np.minimum(found, 1.0))
 

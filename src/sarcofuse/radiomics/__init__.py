@@ -4,12 +4,14 @@ from sarcofuse.radiomics.catalogue import FEATURES, Feature
 from sarcofuse.radiomics.compute import compute_features, feature_names
 from sarcofuse.radiomics.habitats import fit_codebook, learn_habitats, voxel_features
 from sarcofuse.radiomics.regions import region_masks, region_names
+from sarcofuse.radiomics.robust import Stability, mask_agreement, robustness, robustness_many, stability
 from sarcofuse.radiomics.settings import read_settings
 from sarcofuse.radiomics.stage import extract, extract_many, extract_radiomics
 
 __all__ = [
     "FEATURES",
     "Feature",
+    "Stability",
     "compute_features",
     "extract",
     "extract_many",
@@ -17,8 +19,12 @@ __all__ = [
     "feature_names",
     "fit_codebook",
     "learn_habitats",
+    "mask_agreement",
     "read_settings",
     "region_masks",
     "region_names",
+    "robustness",
+    "robustness_many",
+    "stability",
     "voxel_features",
 ]
