@@ -109,33 +109,11 @@ def _wavelet_names(config: RadiomicsConfig) -> list[str]:
 
 
 def _wavelet(prepared: Prepared, config: RadiomicsConfig) -> Images:
-    """Undecimated wavelet transform with a periodic boundary, on the part of the image that bears on the region."""
-    import pywt
+    if config.wavelet is not None:
+        from sarcofuse.radiomics.wavelets import sub_bands
 
-    wavelet = pywt.Wavelet(config.wavelet)
-    whole = sitk.GetArrayViewFromImage(prepared.image)
-    margin = wavelet.dec_len * (config.wavelet_start + config.wavelet_level)
-    taken = [_reach(s, margin, n) for s, n in zip(prepared.box, whole.shape, strict=True)]
-    inner: Box = tuple(slice(s.start - t.start, s.stop - t.start) for s, t in zip(prepared.box, taken, strict=True))  # type: ignore[assignment]
-    data = whole[tuple(taken)]
-    data = np.pad(data, [(0, n % 2) for n in data.shape], "wrap")
-    axes = tuple(a for a in (2, 1, 0) if a != config.flat_axis)
-    lowest = "a" * len(axes)
-    for level in range(config.wavelet_start + config.wavelet_level):
-        bands = pywt.swtn(data, wavelet, level=1, start_level=0, axes=axes)[0]
-        data = bands[lowest]
-        if level >= config.wavelet_start:
-            for name in sorted(bands):
-                if name != lowest:
-                    yield bands[name][inner]
-    yield data[inner]
-
-
-def _reach(own: slice, margin: int, size: int) -> slice:
-    """Widen by a margin, to an even length; the whole axis where that does not fit."""
-    start, stop = own.start - margin, own.stop + margin
-    stop += (stop - start) % 2
-    return slice(start, stop) if start >= 0 and stop <= size else slice(0, size)
+        levels = range(config.wavelet_start, config.wavelet_start + config.wavelet_level)
+        yield from sub_bands(sitk.GetArrayViewFromImage(prepared.image), prepared.box, config.wavelet, levels, config.flat_axis)
 
 
 def _square(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,8 +1,8 @@
 """Laplacian of Gaussian of a part of an image, equal to ITK's recursive filter over the whole.
 
 ITK smooths and differentiates with Deriche's recursive approximation of the Gaussian [1]_ in the form of Farneback and Westin [2]_, axis by axis, continuing the
-image beyond its border by its border value. Being linear, the filter along an axis is a matrix; here its rows for the region alone are applied, and only the columns
-that bear on them, which costs a fraction of filtering the whole image. Between axes values are rounded to single precision where ITK rounds them.
+image beyond its border by its border value. Here only the lines that bear on the region are filtered, which costs a fraction of filtering the whole image. Between
+axes values are rounded to single precision where ITK rounds them.
 
 References
 ----------
@@ -12,6 +12,9 @@ References
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,7 +23,7 @@ from sarcofuse.radiomics.prepare import Box
 Floats = NDArray[np.float64]
 Polynomial = tuple[Floats, Floats]
 
-NEGLIGIBLE = 1e-14  # columns whose weight is below this share of the largest are left out
+NEGLIGIBLE = 1e-14  # voxels whose weight is below this share of the largest are left out
 # Two damped oscillations fit the Gaussian and, with other amplitudes, its second derivative: frequency and decay, then amplitudes of cosine and sine.
 FREQUENCY, DECAY = (0.6681, 2.0787), (-1.3932, -1.3732)
 GAUSSIAN = ((1.3530, 1.8151), (-0.3531, 0.0902))
@@ -46,54 +49,36 @@ def laplacian_of_gaussian(image: NDArray[np.generic], box: Box, spacing: tuple[f
     ndarray of float32, shape of the box
         As ``LaplacianRecursiveGaussianImageFilter`` of ITK 5 with NormalizeAcrossScale gives there.
     """
-    smooth, second, taken = [], [], []
-    for axis in range(3):
-        pair = [_operator(image.shape[axis], sigma / spacing[axis], order, sigma)[box[axis]] for order in (0, 2)]
-        weight = np.max([np.abs(m).max(axis=0) / np.abs(m).max() for m in pair], axis=0)
-        used = np.flatnonzero(weight > NEGLIGIBLE)
-        taken.append(slice(int(used[0]), int(used[-1]) + 1))
-        smooth.append(np.ascontiguousarray(pair[0][:, taken[-1]]))
-        second.append(np.ascontiguousarray(pair[1][:, taken[-1]]))
-    part = np.ascontiguousarray(image[tuple(taken)], dtype=np.float64)
-    total = np.zeros([s.stop - s.start for s in box])
+    from sarcofuse.radiomics import recursive
+
+    taken, ends, smooth, second = [], [], [], []
+    for n, own, size in zip(image.shape, box, spacing, strict=True):
+        reach = math.ceil(math.log(NEGLIGIBLE) / max(DECAY) * sigma / size)
+        taken.append(slice(max(0, own.start - reach), min(n, own.stop + reach)))
+        ends.append((own.start - taken[-1].start, own.stop - taken[-1].start))
+        smooth.append(_filter(sigma / size, 0, sigma))
+        second.append(_filter(sigma / size, 2, sigma))
+    part: NDArray[np.floating[Any]] = np.ascontiguousarray(image[tuple(taken)], dtype=np.float32 if np.can_cast(image.dtype, np.float32) else np.float64)
+    depth, height, width = (s.stop - s.start for s in box)
+    thin, found, total = np.empty((len(part), height, width), np.float32), np.empty((depth, height, width), np.float32), np.zeros((depth, height, width), np.float32)
     for axis in (2, 1, 0):
-        found = _round(_apply(second[axis], part, axis))
-        for other in (2, 1, 0):
-            if other != axis:
-                found = _round(_apply(smooth[other], found, other))
-        total = _round(total + found * (1.0 / spacing[axis] ** 2))
-    return total.astype(np.float32)
+        if axis == 0:
+            whole = np.empty((depth, *part.shape[1:]), np.float32)
+            recursive.across(part.reshape(len(part), -1), second[0], ends[0], whole.reshape(depth, -1))
+            recursive.planes(whole, True, smooth[2], ends[2], smooth[1], ends[1], found)
+        else:
+            recursive.planes(part, axis == 2, second[axis], ends[axis], smooth[3 - axis], ends[3 - axis], thin)
+            recursive.across(thin.reshape(len(part), -1), smooth[0], ends[0], found.reshape(depth, -1))
+        total = (total + found * (1.0 / np.float64(spacing[axis]) ** 2)).astype(np.float32)
+    return total
 
 
-def _round(values: Floats) -> Floats:
-    return values.astype(np.float32).astype(np.float64)
-
-
-def _apply(matrix: Floats, values: Floats, axis: int) -> Floats:
-    if axis == 2:
-        found: Floats = values @ matrix.T
-    elif axis == 1:
-        found = matrix @ values
-    else:
-        found = (matrix @ values.reshape(len(values), -1)).reshape(-1, *values.shape[1:])
-    return found
-
-
-def _operator(length: int, sigma: float, order: int, scale: float) -> Floats:
-    """Give the filter along an axis of so many voxels as a matrix; sigma in voxels."""
+def _filter(sigma: float, order: int, scale: float) -> Floats:
+    """Give the coefficients that `recursive` takes; sigma in voxels."""
     forward, recursion = _coefficients(sigma, order, scale)
     backward = np.append(forward, 0.0) - recursion * forward[0]  # the same response mirrored, without the centre
-    unit = np.eye(length)
-    return _run(forward, recursion, unit) + _run(backward, recursion, unit[::-1])[::-1]
-
-
-def _run(b: Floats, a: Floats, values: Floats) -> Floats:
-    """Filter columns, begun as though the first value had stood for ever."""
-    from scipy.signal import lfilter, lfiltic
-
-    rest = lfiltic(b, a, np.full(len(a) - 1, b.sum() / a.sum()), np.ones(len(b) - 1))
-    found: Floats = lfilter(b, a, values, axis=0, zi=rest[:, None] * values[0])[0]
-    return found
+    whole = recursion.sum()
+    return np.concatenate([forward, backward[1:], recursion[1:], [forward.sum() / whole, backward.sum() / whole]])
 
 
 def _coefficients(sigma: float, order: int, scale: float) -> Polynomial:
