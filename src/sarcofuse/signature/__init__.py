@@ -1,5 +1,6 @@
 """Signatures: a block of features becomes one number a patient."""
 
 from sarcofuse.signature.lasso import LassoSignature
+from sarcofuse.signature.stability import StabilityFilter
 
-__all__ = ["LassoSignature"]
+__all__ = ["LassoSignature", "StabilityFilter"]
