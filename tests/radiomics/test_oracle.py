@@ -5,13 +5,8 @@ PyRadiomics is the extra `oracle`; where it lives in another environment, name t
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import math
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,32 +21,6 @@ CASES = int(os.environ.get("SARCOFUSE_ORACLE_CASES", "200"))  # with another num
 NOUGHT = 1e-9  # what rounding leaves of a difference of equal numbers
 DIRECTIONS = 13 + 49 + 109  # of the distances 1, 2 and 3 together
 CLASSES = ("shape", "firstorder", "glcm", "glrlm", "glszm", "gldm", "ngtdm")
-
-
-class Oracle:
-    """PyRadiomics in a process of its own."""
-
-    def __init__(self, python, folder):
-        self.file = folder / "arrays.npz"
-        self.process = subprocess.Popen([python, str(Path(__file__).with_name("oracle.py"))], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def ask(self, image, mask, spacing, wanted):
-        np.savez(self.file, image=image, mask=mask)
-        self.process.stdin.write(json.dumps({"arrays": str(self.file), "spacing": spacing, "settings": wanted}) + "\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
-
-
-@pytest.fixture(scope="module")
-def oracle(request, tmp_path_factory):
-    python = request.config.getoption("--oracle") or (sys.executable if importlib.util.find_spec("radiomics") else None)
-    if python is None:
-        pytest.skip("PyRadiomics is not installed: pip install sarcofuse[oracle], or pytest --oracle PYTHON with an interpreter that has it")
-    found = Oracle(python, tmp_path_factory.mktemp("oracle"))
-    yield found
-    found.process.stdin.close()
-    found.process.stdout.close()
-    found.process.wait()
 
 
 def make_image(shape, kind, smooth, spread, offset, seed):

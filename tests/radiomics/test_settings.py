@@ -58,6 +58,7 @@ def test_parameter_file(tmp_path):
         interpolator="sitkLinear",
         voxelArrayShift=300,
         label=2,
+        additionalInfo=True,
     )
     assert config == expected
     assert config.for_image("log").binWidth == 10
@@ -137,7 +138,7 @@ def test_channel_of_a_mask_with_several():
     config = read_settings({"featureClass": {"shape": ["VoxelVolume"]}})
     found = [measure(image, sitk.Compose(*masks), config.model_copy(update={"label_channel": k}), "P-1")["original_shape_VoxelVolume"] for k in (0, 1)]
     assert found == [27, 64]
-    with pytest.raises(MaskError, match="mask holds 2 values a voxel; label_channel 2 asks for number 3. Set label_channel to at most 1"):
+    with pytest.raises(MaskError, match=r"mask holds 2 values a voxel; label_channel 2 asks for number 3\. Set label_channel to at most 1"):
         measure(image, sitk.Compose(*masks), config.model_copy(update={"label_channel": 2}), "P-1")
 
 

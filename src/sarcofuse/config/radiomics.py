@@ -47,6 +47,7 @@ class RadiomicsConfig(Section):
     preCrop: Annotated[bool, Field(description="Crop to the tumour and padDistance before filtering.")] = False
     correctMask: Annotated[bool, Field(description="Resample a mask of another geometry onto the image's grid.")] = False
     geometryTolerance: Annotated[float, Field(gt=0, description="Largest difference of the grids of image and mask that counts as rounding: in mm, absolute for cosines.")] = 1e-3
+    fixGeometry: Annotated[bool, Field(description="Give a mask the image's grid where the two differ by rounding alone: equal size, voxel centres at most a tenth of a voxel apart.")] = False
     normalize: Annotated[bool, Field(description="Scale the image to mean 0 and deviation normalizeScale over all voxels.")] = False
     normalizeScale: Annotated[float, Field(gt=0, description="Deviation after normalize.")] = 1.0
     removeOutliers: Annotated[float | None, Field(gt=0, description="With normalize: clip at this many deviations.")] = None
@@ -71,6 +72,7 @@ class RadiomicsConfig(Section):
     label_channel: Annotated[int, Field(ge=0, description="Which value of a voxel holds the labels, where a mask has several, such as a segmentation of overlapping segments.")] = 0
     minimumROIDimensions: Annotated[Literal[1, 2, 3], Field(description="Least number of dimensions the region must extend in.")] = 2
     minimumROISize: Annotated[int | None, Field(ge=1, description="The region must have more voxels than this.")] = None
+    additionalInfo: Annotated[bool, Field(description="Keep diagnostics beside the features: versions, hashes, grids, the region after each step, grey levels of every image.")] = False
     maximum_levels: Annotated[int, Field(ge=1, le=32767, description="More grey levels than this are refused before memory is gone.")] = 4096
     ibsi: Annotated[IbsiConfig, Field(description="Settings of the dialect ibsi.")] = IbsiConfig()
     regions: Annotated[RegionsConfig, Field(description="Regions beside the tumour: rings around it, rim and core, habitats.")] = RegionsConfig()

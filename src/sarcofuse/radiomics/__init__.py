@@ -6,13 +6,14 @@ from sarcofuse.radiomics.habitats import fit_codebook, learn_habitats, voxel_fea
 from sarcofuse.radiomics.regions import region_masks, region_names
 from sarcofuse.radiomics.robust import Stability, mask_agreement, robustness, robustness_many, stability
 from sarcofuse.radiomics.settings import read_settings
-from sarcofuse.radiomics.stage import extract, extract_many, extract_radiomics
+from sarcofuse.radiomics.stage import describe_case, extract, extract_many, extract_radiomics
 
 __all__ = [
     "FEATURES",
     "Feature",
     "Stability",
     "compute_features",
+    "describe_case",
     "extract",
     "extract_many",
     "extract_radiomics",

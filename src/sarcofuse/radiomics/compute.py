@@ -14,6 +14,7 @@ from sarcofuse.config.radiomics import FeatureClass
 from sarcofuse.errors import ImageError, MaskError
 from sarcofuse.radiomics import ibsi
 from sarcofuse.radiomics.catalogue import names_of
+from sarcofuse.radiomics.diagnostics import Diagnostics
 from sarcofuse.radiomics.discretise import discretise
 from sarcofuse.radiomics.families import FAMILIES, Measured
 from sarcofuse.radiomics.filters import filtered, image_names
@@ -71,7 +72,7 @@ def compute_features(
     return measure(pictures[0], pictures[1], read_settings(settings), ARRAY)
 
 
-def measure(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patient_id: str) -> dict[str, float]:
+def measure(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patient_id: str, notes: Diagnostics | None = None) -> dict[str, float]:
     """Compute the features of a region in an image.
 
     Parameters
@@ -84,6 +85,8 @@ def measure(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patien
         The settings.
     patient_id : str
         Whom it concerns, for errors.
+    notes : Diagnostics, optional
+        Takes down what is worth knowing.
 
     Returns
     -------
@@ -96,21 +99,21 @@ def measure(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patien
         If image or mask cannot be used.
     """
     with single_thread():
-        found = ibsi.measure(image, mask, config, patient_id) if config.dialect == "ibsi" else _measure(image, mask, config, patient_id)
+        found = ibsi.measure(image, mask, config, patient_id) if config.dialect == "ibsi" else _measure(image, mask, config, patient_id, notes)
         if config.regions.any:
             found |= further_features(image, mask, config, patient_id, measure)
     return {name: found.get(name, float("nan")) for name in feature_names(config)}
 
 
-def _measure(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patient_id: str) -> dict[str, float]:
-    prepared = prepare(image, mask, config, patient_id)
+def _measure(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patient_id: str, notes: Diagnostics | None) -> dict[str, float]:
+    prepared = prepare(image, mask, config, patient_id, notes)
     found = {f"original_{family}_{name}": value for family in SHAPES if family in config.classes for name, value in _shape(prepared, family, config, patient_id).items()}
     region = Region(prepared.inside, prepared.spacing, max(config.distances))
     for kind, label, values in filtered(prepared, config):
         if values is not None:
             own = config.for_image(kind)
             at = region if max(own.distances) <= region.margin else Region(prepared.inside, prepared.spacing, max(own.distances))
-            found |= {f"{label}_{name}": value for name, value in _intensity(at, values, own, label, patient_id)}
+            found |= {f"{label}_{name}": value for name, value in _intensity(at, values, own, label, patient_id, notes)}
     return found
 
 
@@ -130,7 +133,7 @@ def feature_names(config: RadiomicsConfig) -> tuple[str, ...]:
     """
     further = further_names(config, feature_names) if config.regions.any else ()
     if config.dialect == "ibsi":
-        return (*ibsi.feature_names(config.ibsi), *further)
+        return (*ibsi.column_names(config), *further)
     shapes = [f"original_{family}_{name}" for family in SHAPES if family in config.classes for name in names_of(family, config)]
     families = [family for family in FAMILIES if family in config.classes]
     return (*shapes, *(f"{label}_{family}_{name}" for _, label in image_names(config) for family in families for name in names_of(family, config)), *further)
@@ -150,11 +153,13 @@ def _shape(prepared: Prepared, family: FeatureClass, config: RadiomicsConfig, pa
     return shape.compute_plane(prepared.outline.squeeze(axis), (plane[0], plane[1]))
 
 
-def _intensity(region: Region, values: NDArray[np.generic], config: RadiomicsConfig, label: str, patient_id: str) -> Iterator[tuple[str, float]]:
+def _intensity(region: Region, values: NDArray[np.generic], config: RadiomicsConfig, label: str, patient_id: str, notes: Diagnostics | None = None) -> Iterator[tuple[str, float]]:
     own = values[region.inside]
     if not np.isfinite(own).all():
         return
     measured = Measured(own.astype(np.float64), Discretised(region, discretise(own, config, label, patient_id)), config)
+    if notes is not None:
+        notes.levels(label, len(measured.image.present))
     for family, compute in FAMILIES.items():
         if family in config.classes:
             yield from ((f"{family}_{name}", value) for name, value in compute(measured).items())

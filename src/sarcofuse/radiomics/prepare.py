@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import SimpleITK as sitk
@@ -11,8 +13,10 @@ from numpy.typing import NDArray
 from sarcofuse.config import RadiomicsConfig
 from sarcofuse.errors import ConfigError, GeometryError, ImageError, MaskError
 from sarcofuse.imaging import geometry_of
+from sarcofuse.radiomics.diagnostics import Diagnostics
 
 Box = tuple[slice, slice, slice]
+ROUNDING = 0.1  # voxels by which centres may differ where a grid was rounded on its way through files
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Prepared:
         return z, y, x
 
 
-def prepare(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patient_id: str) -> Prepared:
+def prepare(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patient_id: str, notes: Diagnostics | None = None) -> Prepared:
     """Check image and mask and bring them to where features are computed.
 
     Parameters
@@ -58,6 +62,8 @@ def prepare(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patien
         The settings.
     patient_id : str
         Whom it concerns, for errors.
+    notes : Diagnostics, optional
+        Takes down image and mask after each step.
 
     Returns
     -------
@@ -75,17 +81,16 @@ def prepare(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patien
     """
     chosen = _choose_label(_choose_channel(mask, config.label_channel, patient_id), config.label, patient_id)
     _check_finite(image, patient_id)
-    differences = geometry_of(image).differences(geometry_of(chosen), config.geometryTolerance)
-    if differences and not config.correctMask:
-        message = f"image and mask lie on different grids (image against mask): {'; '.join(differences)}; expected one grid. Resample the mask onto the image, or set correctMask: true"
-        raise GeometryError(patient_id, message)
+    differences = _compare_grids(image, chosen, config, patient_id)
     if config.normalize:
         image = _normalise(image, config)
     if config.resampledPixelSpacing is not None and config.interpolator is not None:
         image, chosen = _resample(image, chosen, config, patient_id)
+        _note(notes, "interpolated", image, chosen)
     elif differences:
         _region_within(image, chosen, patient_id)
         chosen = sitk.Resample(chosen, image, sitk.Transform(), sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8)
+        _note(notes, "corrected", image, chosen)
     region = sitk.GetArrayFromImage(chosen).astype(bool)
     if config.preCrop and (config.resampledPixelSpacing is None or config.interpolator is None):
         crop = _widen(_box(region, config, patient_id), config.padDistance, region.shape)
@@ -96,7 +101,37 @@ def prepare(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patien
         region = _resegment(sitk.GetArrayViewFromImage(image), region, config, patient_id)
         box = _box(region, config, patient_id)
         outline = region if config.resegmentShape else outline
+        _note(notes, "resegmented", image, region)
     return Prepared(image, box, np.ascontiguousarray(region[box]), np.ascontiguousarray(outline[box]))
+
+
+def _note(notes: Diagnostics | None, step: str, image: sitk.Image, mask: sitk.Image | NDArray[np.bool_]) -> None:
+    if notes is None:
+        return
+    if isinstance(mask, np.ndarray):
+        mask = sitk.GetImageFromArray(mask.astype(np.uint8))
+        mask.CopyInformation(image)
+    notes.step(step, image, mask)
+
+
+def _compare_grids(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patient_id: str) -> list[str]:
+    """Say where the grids differ, in words; a mask that differs by rounding alone takes the image's grid if that is asked for."""
+    one, other = geometry_of(image), geometry_of(mask)
+    differences = one.differences(other, config.geometryTolerance)
+    if not differences or config.correctMask:
+        return differences
+    apart = ""
+    if one.size == other.size:
+        corners = list(product(*[(0, n - 1) for n in one.size]))
+        gap = max(math.dist(image.TransformIndexToPhysicalPoint(c), mask.TransformIndexToPhysicalPoint(c)) for c in corners)
+        share = gap / min(one.spacing)
+        if config.fixGeometry and share <= ROUNDING:
+            mask.CopyInformation(image)
+            return []
+        apart = f"; voxel centres lie up to {gap:.4g} mm apart, {share:.2g} voxels"
+        apart += ", which is rounding that fixGeometry: true (--fix-geometry) repairs" if share <= ROUNDING else f": more than the rounding of {ROUNDING} voxels that fixGeometry repairs"
+    message = f"image and mask lie on different grids (image against mask): {'; '.join(differences)}{apart}; expected one grid. Resample the mask onto the image, or set correctMask: true"
+    raise GeometryError(patient_id, message)
 
 
 def _choose_channel(mask: sitk.Image, channel: int, patient_id: str) -> sitk.Image:

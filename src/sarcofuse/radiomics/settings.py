@@ -34,8 +34,8 @@ FILTER_SETTINGS = {
     "lbp2d": {name: name for name in ("lbp2DRadius", "lbp2DSamples", "lbp2DMethod")},
     "lbp3d": {name: name for name in ("lbp3DLevels", "lbp3DIcosphereRadius", "lbp3DIcosphereSubdivision")},
 }
-# Settings of PyRadiomics that change no value: what else is reported beside the features, and which of its two implementations runs.
-NO_EFFECT = ("additionalInfo", "enableCExtensions")
+# A setting of older PyRadiomics that changes no value: which of its two implementations runs.
+NO_EFFECT = ("enableCExtensions",)
 INTERPOLATORS = (
     "sitkNearestNeighbor",
     "sitkLinear",

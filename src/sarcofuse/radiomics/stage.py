@@ -11,6 +11,7 @@ import numpy as np
 from sarcofuse.config import RadiomicsConfig
 from sarcofuse.errors import CaseError, MaskError
 from sarcofuse.radiomics.compute import compute_features, feature_names, measure
+from sarcofuse.radiomics.diagnostics import Diagnostics
 from sarcofuse.radiomics.settings import read_settings
 from sarcofuse.records import Case, FeatureTable, Mask, Patient, SetAside, Volume
 from sarcofuse.runtime import Engine, Entry, Task, digest, digest_file, read_json, write_json
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 STAGE = "radiomics"
 VERSION = "radiomics 2"  # raise it when any value changes
 RESULT = "features.json"
+NOTES = "diagnostics.json"
 BARE = "has no mask; expected one, drawn or by the segmentation model"
 
 
@@ -127,6 +129,41 @@ def extract_radiomics(image: Volume | Path | str, mask: Mask | Path | str, setti
     return FeatureTable("radiomic", (label,), tuple(found), np.array([list(found.values())], dtype=np.float64))
 
 
+def describe_case(image: Volume | Path | str, mask: Mask | Path | str, settings: RadiomicsConfig | Mapping[str, object] | Path | str | None = None, *, name: str | None = None) -> dict[str, object]:
+    """Give the diagnostics of a case under PyRadiomics' names: what its features are taken of.
+
+    Parameters
+    ----------
+    image : Volume or path
+        The image, or its file (NIfTI, NRRD, MetaImage) or DICOM folder.
+    mask : Mask or path
+        The region, or its file; `label` (1) inside.
+    settings : RadiomicsConfig, mapping, path or None
+        Settings, their fields, or a parameter file of PyRadiomics; None for the defaults.
+    name : str, optional
+        Whom it concerns, for errors; by default the image file's name without its ending.
+
+    Returns
+    -------
+    dict of str to object
+        ``diagnostics_...``: versions, settings, hashes, spacing (mm), size, bounding box (first voxel and size along x, y, z), number of voxels and of parts, centre of
+        mass (voxels, and mm), intensities, the same after correction, interpolation and re-segmentation, and the number of grey levels of every image.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is unknown or out of range.
+    CaseError
+        If image or mask cannot be used.
+    """
+    config = read_settings(settings)
+    label = name or ("image" if isinstance(image, Volume) else Path(image).name.split(".")[0])
+    picture, region = _picture(image, label), _labels(mask, label)
+    notes = Diagnostics(picture, region, config)
+    measure(picture, region, config.model_copy(update={"classes": ("firstorder",), "features": {}}), label, notes)
+    return notes.found
+
+
 def compile_kernels(dialect: str = "pyradiomics") -> None:
     """Compile all kernels, or load them from the cache, so that worker processes find them there.
 
@@ -143,11 +180,15 @@ def compile_kernels(dialect: str = "pyradiomics") -> None:
 def _measure_case(folder: Path, image: Path, mask: Path, config: RadiomicsConfig, patient_id: str) -> None:
     """Engine task: measure one case and write its features."""
     try:
-        found = measure(_picture(image, patient_id), _labels(mask, patient_id), config, patient_id)
+        picture, region = _picture(image, patient_id), _labels(mask, patient_id)
+        notes = Diagnostics(picture, region, config) if config.additionalInfo else None
+        found = measure(picture, region, config, patient_id, notes)
     except CaseError as error:
         error.file = error.file or (mask if isinstance(error, MaskError) else image)
         raise
     write_json(found, folder / RESULT)
+    if notes is not None:
+        write_json(notes.found, folder / NOTES)
 
 
 def _values(entry: Entry, names: tuple[str, ...]) -> list[float]:
