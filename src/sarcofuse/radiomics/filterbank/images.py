@@ -95,12 +95,9 @@ def filter_box(array: NDArray[np.generic], spacing: Spacing, filter: FilterConfi
     ImageError
         If what bears on the box holds values that are not finite.
     """
-    if isinstance(filter, MeanFilter | LogFilter | LawsFilter | WaveletFilter):
-        margins = separable.reach(filter, spacing)
-    elif isinstance(filter, GaborFilter):
-        margins = gabor.reach(filter, spacing)
-    else:
-        return filter_image(array, spacing, filter)[box]
+    margins = filter_reach(filter, spacing)
+    if margins is None or isinstance(filter, RieszFilter):
+        return np.ascontiguousarray(filter_image(array, spacing, filter)[box])
     taken: list[slice] = []
     for own, margin, size in zip(box, margins, array.shape, strict=True):
         start, stop = max(own.start - margin, 0), min(own.stop + margin, size)
@@ -108,6 +105,26 @@ def filter_box(array: NDArray[np.generic], spacing: Spacing, filter: FilterConfi
         taken.append(slice(0, size) if clipped and filter.boundary == "periodic" else slice(start, stop))
     inner = tuple(slice(own.start - part.start, own.stop - part.start) for own, part in zip(box, taken, strict=True))
     return np.ascontiguousarray(filter_image(array[tuple(taken)], spacing, filter)[inner])
+
+
+def filter_reach(filter: FilterConfig, spacing: Spacing) -> tuple[int, int, int] | None:  # noqa: A002
+    """Tell how far away a voxel can bear on a filter's response.
+
+    Parameters
+    ----------
+    filter : MeanFilter, LogFilter, LawsFilter, GaborFilter, WaveletFilter, SimoncelliFilter, ShannonFilter or RieszFilter
+        The filter and its settings.
+    spacing : tuple of float
+        Voxel size along z, y, x in mm.
+
+    Returns
+    -------
+    tuple of int or None
+        Distance along z, y, x in voxels; None where the whole image bears on every voxel.
+    """
+    if isinstance(filter, GaborFilter):
+        return gabor.reach(filter, spacing)
+    return separable.reach(filter, spacing) if isinstance(filter, MeanFilter | LogFilter | LawsFilter | WaveletFilter) else None
 
 
 def filter_name(filter: FilterConfig) -> str:  # noqa: A002

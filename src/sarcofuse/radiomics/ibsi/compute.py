@@ -7,10 +7,14 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from sarcofuse.config import RadiomicsConfig
+from sarcofuse.config.filters import RieszFilter
 from sarcofuse.config.ibsi import IbsiFamily
+from sarcofuse.radiomics.filterbank import filter_image, filter_name, filter_reach
 from sarcofuse.radiomics.ibsi.catalogue import OF_FAMILY, feature_names
 from sarcofuse.radiomics.ibsi.levels import Texture, discretise
 from sarcofuse.radiomics.ibsi.prepare import Masked, prepare
+
+PLAIN_MARGIN, WHOLE = 10.0, 1e9  # mm; the first is enough for local peaks
 
 
 def measure(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patient_id: str) -> dict[str, float]:
@@ -23,28 +27,69 @@ def measure(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patien
     mask : SimpleITK.Image
         The mask.
     config : RadiomicsConfig
-        The settings, of which `ibsi`, `label`, `correctMask`, `geometryTolerance` and `maximum_levels` count.
+        The settings, of which `ibsi`, `filters`, `label`, `correctMask`, `geometryTolerance` and `maximum_levels` count.
     patient_id : str
         Whom it concerns, for errors.
 
     Returns
     -------
     dict of str to float
-        Value by name, in the order of `sarcofuse.radiomics.ibsi.feature_names`; NaN where a feature is not defined.
+        Value by name, in the order of `column_names`; NaN where a feature is not defined.
 
     Raises
     ------
     CaseError
         If image or mask cannot be used.
     """
-    masked = prepare(image, mask, config, patient_id)
+    masked = prepare(image, mask, config, patient_id, _margin(image, config))
     found: dict[str, float] = {}
     if "morphology" in config.ibsi.families:
         from sarcofuse.radiomics.ibsi import morphology
 
         found |= morphology.compute(masked)
     found |= measure_intensities(masked, masked.image, config, patient_id)
-    return {name: float(found[name]) for name in feature_names(config.ibsi)}
+    for one in config.filters:
+        response = filter_image(masked.image, masked.spacing, one)
+        found |= {f"{filter_name(one)}_{name}": value for name, value in measure_intensities(masked, response, _of_response(config), patient_id).items()}
+    return {name: float(found[name]) for name in column_names(config)}
+
+
+def column_names(config: RadiomicsConfig) -> tuple[str, ...]:
+    """Give the names of the columns that the settings ask for.
+
+    Parameters
+    ----------
+    config : RadiomicsConfig
+        Uses `ibsi` and `filters`.
+
+    Returns
+    -------
+    tuple of str
+        Of the image, as `sarcofuse.radiomics.ibsi.feature_names` gives them; then, filter by filter, of its response: ``<filter>_<code>``, without morphology.
+    """
+    own = feature_names(_of_response(config).ibsi)
+    return (*feature_names(config.ibsi), *(f"{filter_name(one)}_{name}" for one in config.filters for name in own))
+
+
+def _of_response(config: RadiomicsConfig) -> RadiomicsConfig:
+    """Give the settings that hold for filters' responses, which are in other units than the image: no range, and bins for the intensity-volume histogram."""
+    families = tuple(family for family in config.ibsi.families if family != "morphology")
+    histogram = "FBN" if config.ibsi.ivh_discretisation == "none" else config.ibsi.ivh_discretisation
+    own = config.ibsi.model_copy(update={"families": families, "resegment_range": None, "ivh_discretisation": histogram})
+    return config.model_copy(update={"ibsi": own})
+
+
+def _margin(image: sitk.Image, config: RadiomicsConfig) -> float:
+    """Give how much of the image to keep around the region, in mm."""
+    wanted = [own or given for own, given in zip(config.ibsi.spacing or (0.0, 0.0, 0.0), image.GetSpacing(), strict=True)]
+    z, y, x = wanted[::-1]
+    margin = PLAIN_MARGIN
+    for one in config.filters:
+        voxels = filter_reach(one, (z, y, x))
+        if voxels is None or isinstance(one, RieszFilter) or one.boundary == "periodic":
+            return WHOLE
+        margin = max(margin, *(n * step for n, step in zip(voxels, (z, y, x), strict=True)))
+    return margin
 
 
 def measure_intensities(masked: Masked, image: NDArray[np.float64], config: RadiomicsConfig, patient_id: str) -> dict[str, float]:
