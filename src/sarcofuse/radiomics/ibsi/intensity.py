@@ -107,7 +107,7 @@ def _moments(values: Values) -> list[float]:
     kurtosis = float((off**4).mean()) / variance**2 - 3.0 if several else 0.0
     p10, p25, median, p75, p90 = (float(p) for p in np.percentile(values, (10, 25, 50, 75, 90)))
     middle = values[(values >= p10) & (values <= p90)]
-    robust = float(np.abs(middle - middle.mean()).mean()) if len(middle) else math.nan  # of two voxels, none lies between the percentiles
+    robust = 0.0 if not several else float(np.abs(middle - middle.mean()).mean()) if len(middle) else math.nan  # of two voxels, none lies between the percentiles
     variation = math.sqrt(variance) / mean if mean else math.nan
     dispersion = (p75 - p25) / (p75 + p25) if p75 + p25 else math.nan
     deviations = [float(np.abs(off).mean()), robust, float(np.abs(values - median).mean())]

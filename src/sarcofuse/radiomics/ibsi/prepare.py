@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 
 from sarcofuse.config import IbsiConfig, RadiomicsConfig
 from sarcofuse.errors import GeometryError, MaskError
-from sarcofuse.imaging import geometry_of
 from sarcofuse.radiomics.ibsi.interpolate import Axis, along, coefficients
-from sarcofuse.radiomics.prepare import _check_finite, _choose_label
+from sarcofuse.radiomics.prepare import _check_finite, _choose_channel, _choose_label, _compare_grids
 
 Box = tuple[slice, slice, slice]
 REACH = 30  # voxels; a cubic spline depends on those farther away by less than 1e-16
@@ -80,7 +79,7 @@ def prepare(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patien
     mask : SimpleITK.Image
         3D mask.
     config : RadiomicsConfig
-        Uses `ibsi`, `label`, `correctMask` and `geometryTolerance`.
+        Uses `ibsi`, `label`, `label_channel`, `correctMask`, `fixGeometry` and `geometryTolerance`.
     patient_id : str
         Whom it concerns, for errors.
     margin : float
@@ -100,11 +99,10 @@ def prepare(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patien
     ImageError
         If the image is not finite.
     """
-    chosen = _choose_label(mask, config.label, patient_id)
+    chosen = _choose_label(_choose_channel(mask, config.label_channel, patient_id), config.label, patient_id)
     _check_finite(image, patient_id)
-    differences = geometry_of(image).differences(geometry_of(chosen), config.geometryTolerance)
-    if differences:
-        chosen = _align(image, chosen, differences, config, patient_id)
+    if _compare_grids(image, chosen, config, patient_id):
+        chosen = _align(image, chosen, patient_id)
     x, y, z = image.GetSpacing()
     values, region = sitk.GetArrayViewFromImage(image), sitk.GetArrayViewFromImage(chosen).astype(bool)
     masked = _interpolate(values, region, (z, y, x), config.ibsi, margin)
@@ -116,10 +114,7 @@ def prepare(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patien
     return _resegment(masked, config.ibsi, patient_id)
 
 
-def _align(image: sitk.Image, mask: sitk.Image, differences: list[str], config: RadiomicsConfig, patient_id: str) -> sitk.Image:
-    if not config.correctMask:
-        message = f"image and mask lie on different grids (image against mask): {'; '.join(differences)}; expected one grid. Resample the mask onto the image, or set correctMask: true"
-        raise GeometryError(patient_id, message)
+def _align(image: sitk.Image, mask: sitk.Image, patient_id: str) -> sitk.Image:
     moved = sitk.Resample(mask, image, sitk.Transform(), sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8)
     if not sitk.GetArrayViewFromImage(moved).any():
         message = f"the mask's region reaches outside the image: none of it lies within the image of size {image.GetSize()}. Check that they belong together"
