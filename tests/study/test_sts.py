@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = {
-    "segment": {"folds": 2, "epochs": 30, "filters": 8, "spacing": [4.0, 4.0, 8.0]},
+    "segment": {"folds": 2, "epochs": 20, "filters": 8, "spacing": [4.0, 4.0, 8.0]},
     "radiomics": {"log_sigma": [3.0], "wavelet": None},
     "deep": {"crop": "largest"},
     "models": {"folds": 3, "tuning": False},
@@ -55,11 +55,12 @@ def test_23_real_patients_run_through_and_carry_no_model(example: Path, masks: s
     else:
         quality = pd.DataFrame(json.loads((result.folder / "quality.json").read_text()))
         assert set(quality.loc[quality["split"] == "train", "source"]) == {"out-of-fold"}
-        assert quality["dice"].mean() > 0.3  # real tumours, networks of seconds
+        assert quality["dice"].mean() > 0.2  # real tumours, networks of seconds
     metrics = json.loads((result.folder / "metrics.json").read_text())
     internal = [row for row in metrics["models"] if row["split"] == "internal"]
-    for row in internal:
-        assert row["auc"]["high"] - row["auc"]["low"] > 0.3
-    assert sum(row["auc"]["low"] <= 0.5 <= row["auc"]["high"] for row in internal) >= len(internal) - 2
+    primary = next(row["auc"] for row in internal if (row["features"], row["classifier"]) == ("dlr", "extratrees"))
+    assert primary["low"] <= 0.5 <= primary["high"]
+    assert primary["high"] - primary["low"] > 0.3
+    assert sum(row["auc"]["low"] > 0.5 for row in internal) <= 1
     assert any("23 patients cannot carry a model" in w for w in result.warnings)
     assert "23 patients cannot carry a model" in (result.folder / "report.html").read_text()
