@@ -9,7 +9,7 @@ import SimpleITK as sitk
 from sarcofuse.config import RadiomicsConfig
 from sarcofuse.config.filters import LawsFilter, SimoncelliFilter
 from sarcofuse.errors import ConfigError
-from sarcofuse.radiomics import compute_features, feature_names
+from sarcofuse.radiomics import compute_features, feature_names, read_settings
 from sarcofuse.radiomics.filterbank import filter_image, filter_name
 from sarcofuse.radiomics.ibsi import IBSI_FEATURES, prepare
 
@@ -60,6 +60,14 @@ def test_features_of_responses_in_ibsis_codes(spacing, boundary, kind):
     values = filter_image(whole.image, whole.spacing, own)[whole.inside]
     assert found[f"{name}_Q4LE"] == pytest.approx(values.mean(), rel=1e-9, abs=1e-11)
     assert found[f"{name}_ECT3"] == pytest.approx(values.var(), rel=1e-9)
+
+
+def test_filters_come_in_pyradiomics_parameter_files(tmp_path):
+    file = tmp_path / "params.yaml"
+    file.write_text("imageType: {Original: {}}\nsetting: {binWidth: 10, filters: [{kind: mean, size: 5}, {kind: riesz, of: {kind: log, sigma_mm: 2}, order: [1, 0, 0]}]}\n", encoding="utf8")
+    config = read_settings(file)
+    assert [filter_name(one) for one in config.filters] == ["mean-5", "riesz-100-log-2mm"]
+    assert RadiomicsConfig.model_validate_json(config.model_dump_json()) == config
 
 
 def test_filters_that_make_no_sense_are_named():

@@ -32,8 +32,8 @@ READ = TypeAdapter(FilterConfig)
 def test_part_of_an_image_is_filtered_as_in_the_whole(settings, boundary):
     rng = np.random.default_rng(0)
     array = rng.normal(size=(17, 40, 23)).astype(np.float32)
-    if not isinstance(settings, RieszFilter):
-        settings = settings.model_copy(update={"boundary": boundary})
+    bounded = {"boundary": boundary}
+    settings = settings.model_copy(update={"of": settings.of.model_copy(update=bounded)} if isinstance(settings, RieszFilter) else bounded)
     whole = filter_image(array, SPACING, settings)
     assert whole.dtype == np.float64
     assert np.array_equal(whole, filter_image(array, SPACING, settings))
