@@ -23,7 +23,27 @@ def compiled(function: F) -> F:
     callable
         The compiled function.
     """
+    return _compile(function, freedom=False)
+
+
+def reassociated(function: F) -> F:
+    """Compile a function in which sums may be taken in any order and nothing is NaN, as `compiled` does.
+
+    Parameters
+    ----------
+    function : callable
+        A function in the part of Python that numba knows.
+
+    Returns
+    -------
+    callable
+        The compiled function.
+    """
+    return _compile(function, freedom={"reassoc", "nnan", "nsz", "contract"})
+
+
+def _compile(function: F, *, freedom: bool | set[str]) -> F:
     try:
-        return cast("F", numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+        return cast("F", numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=freedom)(function))
     except RuntimeError:  # no folder to cache in
-        return cast("F", numba.njit(nogil=True, error_model="numpy")(function))
+        return cast("F", numba.njit(nogil=True, error_model="numpy", fastmath=freedom)(function))

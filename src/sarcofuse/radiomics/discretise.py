@@ -50,15 +50,19 @@ def discretise(values: NDArray[np.generic], config: RadiomicsConfig, image: str,
     >>> discretise(np.array([54.0, 75.0, 166.0]), RadiomicsConfig(binWidth=25), "original", "P-1").tolist()
     [1, 2, 5]
     """
+    from sarcofuse.radiomics.sums import place
+
     own = values if values.dtype == np.float32 else values.astype(np.float64)
     low, high = own.min(), own.max()
     if config.binCount is not None:
         edges = np.histogram_bin_edges(own, config.binCount)
+        width = float(edges[1] - edges[0])
         edges[-1] += 1.0
     else:
+        width = config.binWidth
         _check_count(math.floor(high / config.binWidth) - math.floor(low / config.binWidth) + 1, float(low), float(high), config, image, patient_id)
         edges = np.arange(low - low % config.binWidth, high + 2.0 * config.binWidth, config.binWidth)
-    return np.searchsorted(edges, own, side="right").astype(np.int64)
+    return place(own.astype(np.float64, copy=False), edges.astype(np.float64, copy=False), width)
 
 
 def _check_count(levels: int, low: float, high: float, config: RadiomicsConfig, image: str, patient_id: str) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sarcofuse.config import RadiomicsConfig
+from sarcofuse.radiomics import sums
 from sarcofuse.radiomics.region import Discretised
 
 
@@ -33,14 +34,13 @@ def compute(values: NDArray[np.float64], image: Discretised, config: RadiomicsCo
     dict of str to float
         Value by name.
     """
-    p10, p25, p50, p75, p90 = (float(p) for p in np.percentile(values, (10, 25, 50, 75, 90)))
-    low, high, mean = float(values.min()), float(values.max()), float(values.mean())
-    away = values - mean
-    square = away * away
-    variance, third, fourth = float(square.mean()), float((square * away).mean()), float((square * square).mean())
-    inner = values[(values >= p10) & (values <= p90)]
-    energy = float(((values + config.voxelArrayShift) ** 2).sum())
-    p = image.histogram / len(values)
+    number, low, high = len(values), float(values.min()), float(values.max())
+    mean = float(values.mean()) if high > low else low
+    p10, p25, p50, p75, p90 = _percentiles(values, low, high, (10, 25, 50, 75, 90))
+    energy, away, second, third, fourth, inner, kept = sums.moments(values, mean, config.voxelArrayShift, p10, p90)
+    variance, third, fourth = second / number, third / number, fourth / number
+    robust = sums.absolute(values, mean + inner / kept, p10, p90) / kept if kept else math.nan
+    p = image.histogram / number
     return {
         "10Percentile": p10,
         "90Percentile": p90,
@@ -49,16 +49,25 @@ def compute(values: NDArray[np.float64], image: Discretised, config: RadiomicsCo
         "InterquartileRange": p75 - p25,
         "Kurtosis": fourth / variance**2 if variance else 0.0,
         "Maximum": high,
-        "MeanAbsoluteDeviation": float(np.abs(away).mean()),
+        "MeanAbsoluteDeviation": away / number,
         "Mean": mean,
         "Median": p50,
         "Minimum": low,
         "Range": high - low,
-        "RobustMeanAbsoluteDeviation": float(np.abs(inner - inner.mean()).mean()) if len(inner) else math.nan,
-        "RootMeanSquared": float(np.sqrt(energy / len(values))),
+        "RobustMeanAbsoluteDeviation": robust,
+        "RootMeanSquared": math.sqrt(energy / number),
         "Skewness": third / variance**1.5 if variance else 0.0,
-        "StandardDeviation": float(np.sqrt(variance)),
+        "StandardDeviation": math.sqrt(variance),
         "TotalEnergy": energy * float(np.prod(image.region.spacing)),
         "Uniformity": float((p * p).sum()),
         "Variance": variance,
     }
+
+
+def _percentiles(values: NDArray[np.float64], low: float, high: float, percents: tuple[int, ...]) -> list[float]:
+    """Interpolate linearly between the two nearest values, as numpy does."""
+    places = [p / 100.0 * (len(values) - 1) for p in percents]
+    ranks = [min(math.floor(place) + k, len(values) - 1) for place in places for k in (0, 1)]
+    found = sums.ordered(values, low, high, np.array(ranks)).tolist()
+    pairs = zip(found[::2], found[1::2], (place - math.floor(place) for place in places), strict=True)
+    return [a + (b - a) * t if t < 0.5 else b - (b - a) * (1.0 - t) for a, b, t in pairs]
