@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from sarcofuse.config import PerturbConfig, RadiomicsConfig
 from sarcofuse.errors import CohortError, MaskError
 from sarcofuse.imaging import write_mask, write_volume
-from sarcofuse.radiomics import compute_features, mask_agreement, robustness, robustness_many, stability
+from sarcofuse.radiomics import compute_features, extract_radiomics, mask_agreement, robustness, robustness_many, stability
 from sarcofuse.radiomics.compute import measure
 from sarcofuse.radiomics.perturb import AS_GIVEN, Scene, noise_level, plan, smooth_field
 from sarcofuse.radiomics.shared import measure_masks
@@ -244,23 +244,52 @@ def test_many_patients_with_one_set_aside(tmp_path):
 
 
 @pytest.mark.slow
-def test_twenty_perturbations_cost_less_than_twenty_extractions():
+def test_twenty_perturbations_cost_less_than_twenty_extractions(tmp_path):
     spacing = (1.0, 1.0, 1.0)
     tumour = ball(20.0, spacing, 40.0)
     geometry = Geometry(tumour.shape[::-1], spacing)
-    image = (np.random.default_rng(0).normal(size=tumour.shape) * 120 + 800).astype(np.float32)
-    volume, mask = Volume(image, geometry), Mask(tumour.astype(np.uint8), geometry)
-    picture, labels = sitk.GetImageFromArray(image), sitk.GetImageFromArray(mask.array)
-    config = RadiomicsConfig()
-    measure(picture, labels, config, "P-1")
-    robustness(volume, mask, config, 1)
+    files = tmp_path / "image.nii.gz", tmp_path / "mask.nii.gz"
+    write_volume(Volume((np.random.default_rng(0).normal(size=tumour.shape) * 120 + 800).astype(np.float32), geometry), files[0])
+    write_mask(Mask(tumour.astype(np.uint8), geometry), files[1])
+    extract_radiomics(*files)
+    robustness(*files, perturbations=1)
     singles, twenty = [], []
-    for _ in range(2):
+    for _ in range(3):
         start = time.process_time()
         for _ in range(5):
-            measure(picture, labels, config, "P-1")
+            extract_radiomics(*files)
         singles.append((time.process_time() - start) / 5)
         start = time.process_time()
-        robustness(volume, mask, config, 20)
+        robustness(*files, perturbations=20)
         twenty.append(time.process_time() - start)
     assert min(twenty) < 20 * min(singles)
+
+
+def test_command(tmp_path, capsys):
+    import pandas as pd
+
+    from sarcofuse.cli import main
+
+    rows = []
+    for i in range(3):
+        volume, mask = case(i)
+        write_volume(volume, tmp_path / f"P-{i}.nii.gz")
+        write_mask(mask, tmp_path / f"P-{i}-mask.nii.gz")
+        rows.append({"patient_id": f"P-{i}", "image": f"P-{i}.nii.gz", "mask": f"P-{i}-mask.nii.gz"})
+    pd.DataFrame(rows).to_csv(tmp_path / "cohort.csv", index=False)
+    (tmp_path / "settings.yaml").write_text("imageType: {Original: {}}\nfeatureClass: {firstorder: }\n", encoding="utf8")
+    common = ["--settings", str(tmp_path / "settings.yaml"), "--perturb", "3", "--seed", "7", "--workers", "1"]
+    with pytest.raises(SystemExit, match="0"):
+        main(["radiomics", "--cohort", str(tmp_path / "cohort.csv"), "--out", str(tmp_path / "f.csv"), *common])
+    assert "features with an ICC(2,1) surely above 0.75" in capsys.readouterr().out
+    found = pd.read_csv(tmp_path / "f-perturbed.csv")
+    assert found[["patient_id", "perturbation"]].to_numpy().tolist()[:4] == [["P-0", p] for p in ("unperturbed", "boundary-01", "volume-02", "boundary-03")]
+    plain = pd.read_csv(tmp_path / "f.csv").set_index("patient_id")
+    given = found[found["perturbation"] == "unperturbed"].set_index("patient_id")
+    assert given["original_firstorder_Mean"].tolist() == plain["original_firstorder_Mean"].tolist()
+    judged = pd.read_csv(tmp_path / "f-stability.csv").set_index("feature")
+    assert judged.loc["original_firstorder_Mean", "icc21"] > 0.9
+    with pytest.raises(SystemExit, match="0"):
+        main(["radiomics", str(tmp_path / "P-0.nii.gz"), str(tmp_path / "P-0-mask.nii.gz"), "--out", str(tmp_path / "one.json"), *common])
+    assert len(pd.read_json(tmp_path / "one-perturbed.json")) == 4
+    assert not (tmp_path / "one-stability.json").exists()

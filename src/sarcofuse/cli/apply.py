@@ -1,4 +1,4 @@
-"""Commands for single images: radiomics, segment, predict, dicom convert."""
+"""Commands for single images: segment, predict, dicom convert."""
 
 from __future__ import annotations
 
@@ -11,37 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sarcofuse.bundle import Bundle, Risk
-    from sarcofuse.records import FeatureTable, SetAside
+    from sarcofuse.records import SetAside
 
 Images = Annotated[list[Path], typer.Argument(help="NIfTI files, DICOM folders, or one cohort.csv with patient_id and image.")]
-
-
-def radiomics(
-    image: Annotated[Path | None, typer.Argument(help="NIfTI or NRRD file, or DICOM folder.")] = None,
-    mask: Annotated[Path | None, typer.Argument(help="Mask on the image's grid.")] = None,
-    cohort: Annotated[Path | None, typer.Option(help="Many cases: a table with patient_id, image, mask.")] = None,
-    settings: Annotated[Path | None, typer.Option(help="A PyRadiomics parameter file (YAML).")] = None,
-    out: Annotated[Path, typer.Option(help="Where to: .csv, .json or .parquet.")] = Path("features.csv"),
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one for a single case, else the cores there are.")] = None,
-) -> None:
-    """Extract radiomic features with PyRadiomics' names from one case or many."""
-    import tempfile
-
-    from sarcofuse.cohort import new_patients
-    from sarcofuse.errors import CohortError
-    from sarcofuse.radiomics import extract_many
-    from sarcofuse.runtime import Engine
-
-    if (cohort is None) == (image is None or mask is None):
-        message = "give IMAGE and MASK, or --cohort TABLE; not both"
-        raise CohortError(message)
-    patients = new_patients([image], mask) if image is not None else new_patients([cohort] if cohort else [])
-    with tempfile.TemporaryDirectory(prefix="sarcofuse-") as room, Engine(Path(room), scheduler="serial" if len(patients) == 1 else "processes", workers=workers) as engine:
-        table, aside = extract_many(patients, settings, engine)
-    if table.patient_ids:
-        _write_table(table, out)
-        typer.echo(f"{len(table.patient_ids)} cases, {len(table.names)} features: {out}")
-    _tell_aside(aside)
 
 
 def segment(
@@ -139,12 +111,3 @@ def _write_rows(rows: list[dict[str, object]], out: Path) -> None:
             pd.DataFrame(rows).to_csv(part, index=False)
     else:
         write_json(rows, out)
-
-
-def _write_table(table: FeatureTable, out: Path) -> None:
-    from sarcofuse.runtime import write_json, write_table
-
-    if out.suffix == ".json":
-        write_json([{"patient_id": p, **dict(zip(table.names, row.tolist(), strict=True))} for p, row in zip(table.patient_ids, table.values, strict=True)], out)
-    else:
-        write_table(table, out)

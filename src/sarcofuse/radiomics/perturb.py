@@ -126,6 +126,12 @@ class Scene:
         return _widen(self.tumour, self.spacing, [self._room] * 3)
 
     @cached_property
+    def _centre(self) -> Floats:
+        """The tumour's centre within slices, in voxels (y, x)."""
+        plane = self.tumour.sum(axis=0)
+        return np.array([plane.sum(axis=1 - axis) @ np.arange(plane.shape[axis]) / plane.sum() for axis in (0, 1)])
+
+    @cached_property
     def _room(self) -> float:
         """How far a mask may be moved, mm."""
         volume, sizes = np.count_nonzero(self.tumour) * math.prod(self.spacing), [(s.stop - s.start) * d for s, d in zip(bounds(self.tumour), self.spacing, strict=True)]
@@ -204,11 +210,10 @@ class Scene:
     def _move(self, part: Floats, change: Change, box: Box) -> Floats:
         """Rotate within slices about the tumour's centre and translate, by cubic convolution."""
         angle, (z, y, x) = change
-        _, rows, columns = np.nonzero(self.tumour[box])
         _, height, width = self.spacing
-        cos, sin, centre = math.cos(angle), math.sin(angle), (float(rows.mean()), float(columns.mean()))
+        cos, sin, centre = math.cos(angle), math.sin(angle), self._centre - [box[1].start, box[2].start]
         matrix = np.array([cos, -sin * width / height, sin * height / width, cos])
-        return _turn(np.ascontiguousarray(_slide(part, z)), matrix, np.array(centre), np.array([y, x]))
+        return _turn(np.ascontiguousarray(_slide(part, z)), matrix, centre, np.array([y, x]))
 
 
 def bounds(inside: Bools) -> Box:

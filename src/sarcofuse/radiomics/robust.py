@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 STAGE = "perturb"
 VERSION = "perturb 1"  # raise it when any value changes
 RESULT = "features.json"
+EVERYWHERE = 1e6  # mm
 REACH = 4.0  # deviations of a Laplacian of Gaussian beyond which nothing tells
 
 
@@ -147,6 +148,8 @@ def _reach(picture: sitk.Image, config: RadiomicsConfig) -> tuple[float, float, 
     import pywt
 
     taps = 0 if config.wavelet is None else int(pywt.Wavelet(config.wavelet).dec_len) * (config.wavelet_start + config.wavelet_level)
+    if config.filters or config.dialect == "ibsi":  # some of these filters reach everywhere
+        return (EVERYWHERE,) * 3
     voxels = max(taps, 0 if config.resampledPixelSpacing is None else config.padDistance, 2)
     coarser = np.maximum(picture.GetSpacing(), config.resampledPixelSpacing or 0.0)
     x, y, z = (float(max(REACH * max(config.log_sigma, default=0.0), voxels * s, *config.regions.ring)) for s in coarser)
