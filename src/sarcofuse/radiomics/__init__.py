@@ -1,6 +1,7 @@
 """Radiomic features with PyRadiomics' names and conventions: shape, first order and texture, of the image and of filtered images."""
 
 from sarcofuse.radiomics.catalogue import FEATURES, Feature
+from sarcofuse.radiomics.cohort import Drawn, Extraction, Labels, extract_cohort, masks_of
 from sarcofuse.radiomics.compute import compute_features, feature_names
 from sarcofuse.radiomics.habitats import fit_codebook, learn_habitats, voxel_features
 from sarcofuse.radiomics.regions import region_masks, region_names
@@ -10,17 +11,22 @@ from sarcofuse.radiomics.stage import describe_case, extract, extract_many, extr
 
 __all__ = [
     "FEATURES",
+    "Drawn",
+    "Extraction",
     "Feature",
+    "Labels",
     "Stability",
     "compute_features",
     "describe_case",
     "extract",
+    "extract_cohort",
     "extract_many",
     "extract_radiomics",
     "feature_names",
     "fit_codebook",
     "learn_habitats",
     "mask_agreement",
+    "masks_of",
     "read_settings",
     "region_masks",
     "region_names",

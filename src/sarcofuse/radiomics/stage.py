@@ -92,8 +92,8 @@ def _measure_all(tasks: Sequence[Task], config: RadiomicsConfig, engine: Engine)
     names = feature_names(config)
     if any(not (engine.cache / STAGE / t.key).is_dir() for t in tasks):
         compile_kernels(config.dialect)
-    done, failed = engine.run(STAGE, _measure_case, tasks)
-    table = FeatureTable("radiomic", tuple(e.patient_id for e in done), names, np.array([_values(e, names) for e in done], dtype=np.float64).reshape(len(done), len(names)))
+    done, failed = engine.run(STAGE, measure_case, tasks)
+    table = FeatureTable("radiomic", tuple(e.patient_id for e in done), names, np.array([values_of(e, names) for e in done], dtype=np.float64).reshape(len(done), len(names)))
     return table, failed
 
 
@@ -177,8 +177,20 @@ def compile_kernels(dialect: str = "pyradiomics") -> None:
     compute_features(image, np.ones_like(image, dtype=np.uint8), (1.0, 1.0, 1.0), settings)
 
 
-def _measure_case(folder: Path, image: Path, mask: Path, config: RadiomicsConfig, patient_id: str) -> None:
-    """Engine task: measure one case and write its features."""
+def measure_case(folder: Path, image: Path, mask: Path, config: RadiomicsConfig, patient_id: str) -> None:
+    """Measure one case and write its features: an engine task.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to.
+    image, mask : Path
+        Files.
+    config : RadiomicsConfig
+        The settings.
+    patient_id : str
+        Whom it concerns, for errors.
+    """
     try:
         picture, region = _picture(image, patient_id), _labels(mask, patient_id)
         notes = Diagnostics(picture, region, config) if config.additionalInfo else None
@@ -191,7 +203,21 @@ def _measure_case(folder: Path, image: Path, mask: Path, config: RadiomicsConfig
         write_json(notes.found, folder / NOTES)
 
 
-def _values(entry: Entry, names: tuple[str, ...]) -> list[float]:
+def values_of(entry: Entry, names: tuple[str, ...]) -> list[float]:
+    """Give the features that a task wrote.
+
+    Parameters
+    ----------
+    entry : Entry
+        The task's result.
+    names : tuple of str
+        Which features.
+
+    Returns
+    -------
+    list of float
+        NaN where one is not defined.
+    """
     found = read_json(entry.folder / RESULT)
     return [float("nan") if found[name] is None else found[name] for name in names]
 
@@ -223,3 +249,38 @@ def _labels(mask: Mask | Path | str, label: str) -> sitk.Image:
     except RuntimeError as error:
         message = "mask cannot be read" if Path(mask).exists() else "mask file does not exist"
         raise MaskError(label, f"{message}; expected a NIfTI, NRRD or MetaImage file of whole numbers", mask) from error
+
+
+def labels_of(mask: Path, patient_id: str, channel: int = 0) -> list[int]:
+    """List the labels that a mask holds.
+
+    Parameters
+    ----------
+    mask : Path
+        The file.
+    patient_id : str
+        Whom it belongs to, for errors.
+    channel : int
+        Which value of a voxel to read, where there are several.
+
+    Returns
+    -------
+    list of int
+        Ascending, without 0.
+
+    Raises
+    ------
+    MaskError
+        If the mask cannot be read, is empty, or holds values that are no whole numbers.
+    """
+    import SimpleITK as sitk
+
+    picture = _labels(mask, patient_id)
+    if picture.GetNumberOfComponentsPerPixel() > 1:
+        picture = sitk.VectorIndexSelectionCast(picture, channel)
+    found = np.unique(sitk.GetArrayViewFromImage(picture))
+    labels = [int(v) for v in found if v > 0]
+    if not labels or len(labels) != np.count_nonzero(found):
+        problem = "mask is empty: it has no voxel above 0" if len(found) == 1 else f"mask holds values such as {found[found != 0][0]:g}"
+        raise MaskError(patient_id, f"{problem}; expected whole numbers from 1. Draw the region, or name the label", mask)
+    return labels
