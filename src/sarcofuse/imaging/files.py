@@ -49,6 +49,29 @@ def read_volume(file: Path, patient_id: str = "") -> Volume:
     return volume
 
 
+def read_image(file: Path, patient_id: str = "") -> sitk.Image:
+    """Read an image file in the type that it has.
+
+    Parameters
+    ----------
+    file : Path
+        NIfTI, NRRD or MetaImage file.
+    patient_id : str
+        Whom it belongs to, for error messages.
+
+    Returns
+    -------
+    SimpleITK.Image
+        Its intensities; those of NRRD and MetaImage files are not checked for NaN and infinities.
+
+    Raises
+    ------
+    ImageError
+        If the image is missing, cannot be read, is cut short, or is not 3D.
+    """
+    return _read(Path(file), patient_id, ImageError, "image", None)
+
+
 def read_mask(file: Path, patient_id: str = "", label: int | None = None) -> Mask:
     """Read a tumour mask.
 

@@ -178,10 +178,11 @@ def _normalise(image: sitk.Image, config: RadiomicsConfig) -> sitk.Image:
 
 def _box(region: NDArray[np.bool_], config: RadiomicsConfig, patient_id: str) -> Box:
     """Give the bounding box of a region that is large enough."""
-    ends = []
+    ends, part = [], region
     for axis in range(3):
-        hit = np.flatnonzero(region.any(axis=tuple(a for a in range(3) if a != axis)))
+        hit = np.flatnonzero(part.any(axis=tuple(a for a in range(3) if a != axis)))
         ends.append(slice(int(hit[0]), int(hit[-1]) + 1) if len(hit) else slice(0, 0))
+        part = part[(*[slice(None)] * axis, ends[-1])]
     sizes, voxels = [s.stop - s.start for s in ends], int(np.count_nonzero(region))
     extended = sum(n > 1 for n in sizes)
     if voxels <= 1:

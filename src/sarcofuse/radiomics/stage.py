@@ -227,14 +227,13 @@ def _picture(image: Volume | Path | str, label: str) -> sitk.Image:
     import SimpleITK as sitk
 
     from sarcofuse.imaging import read_volume, to_sitk
+    from sarcofuse.imaging.files import read_image
 
     if isinstance(image, Volume):
         return to_sitk(image)
-    volume = read_volume(Path(image), label)
     if Path(image).is_dir():
-        return sitk.Cast(to_sitk(volume), sitk.sitkFloat64)
-    picture = sitk.ReadImage(str(image))
-    return to_sitk(volume) if picture.GetPixelID() == sitk.sitkFloat32 else picture
+        return sitk.Cast(to_sitk(read_volume(Path(image), label)), sitk.sitkFloat64)
+    return read_image(Path(image), label)
 
 
 def _labels(mask: Mask | Path | str, label: str) -> sitk.Image:

@@ -5,6 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
 
@@ -21,13 +26,12 @@ def single_thread() -> Iterator[None]:
         Nothing.
     """
     import SimpleITK as sitk
-    from threadpoolctl import threadpool_limits
 
     torch = sys.modules.get("torch")
     before_torch = torch.get_num_threads() if torch else 0
     before_itk = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     try:
-        with threadpool_limits(1):
+        with _pools(len(sys.modules)).limit(limits=1):
             if torch:
                 torch.set_num_threads(1)
             sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
@@ -36,3 +40,11 @@ def single_thread() -> Iterator[None]:
         if torch:
             torch.set_num_threads(before_torch)
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before_itk)
+
+
+@lru_cache(maxsize=1)
+def _pools(_modules: int) -> ThreadpoolController:
+    """Find the libraries that have threads, which takes milliseconds: anew only where modules, and maybe libraries, were loaded since."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
