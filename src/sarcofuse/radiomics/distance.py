@@ -37,8 +37,15 @@ def signed_distance(inside: NDArray[np.bool_], spacing: tuple[float, float, floa
     """
     if inside.all() or not inside.any():
         return np.full(inside.shape, -np.inf if inside.all() else np.inf)
-    found: Floats = np.where(inside, -_to_surface(inside, spacing), _to_surface(~inside, spacing))
+    found = _to_surface(~inside, spacing)
+    near = tuple(_reach(np.flatnonzero(inside.any(axis=tuple(a for a in range(3) if a != axis)))) for axis in range(3))
+    found[near] -= _to_surface(inside[near], spacing)
     return found
+
+
+def _reach(hit: NDArray[np.intp]) -> slice:
+    """Give the extent of a region along an axis, and a voxel more, beyond which nothing is nearer."""
+    return slice(max(0, int(hit[0]) - 1), int(hit[-1]) + 2)
 
 
 def _to_surface(part: NDArray[np.bool_], spacing: tuple[float, float, float]) -> Floats:

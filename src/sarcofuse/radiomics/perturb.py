@@ -213,7 +213,7 @@ class Scene:
         _, height, width = self.spacing
         cos, sin, centre = math.cos(angle), math.sin(angle), self._centre - [box[1].start, box[2].start]
         matrix = np.array([cos, -sin * width / height, sin * height / width, cos])
-        return _turn(np.ascontiguousarray(_slide(part, z)), matrix, centre, np.array([y, x]))
+        return _turn(_slide(part, z), matrix, centre, np.array([y, x]))
 
 
 def bounds(inside: Bools) -> Box:
@@ -324,23 +324,26 @@ def _slide(part: Floats, shift: float) -> Floats:
     return found
 
 
-@compiled
 def _turn(part: Floats, matrix: Floats, centre: Floats, shift: Floats) -> Floats:
     """Map every slice: the value at p comes from centre + matrix (p - centre - shift), in voxels (y, x)."""
-    depth, height, width = part.shape
-    found = np.empty_like(part)
-    for z in range(depth):
-        for i in range(height):
-            for j in range(width):
-                dy, dx = i - centre[0] - shift[0], j - centre[1] - shift[1]
-                y, x = centre[0] + matrix[0] * dy + matrix[1] * dx, centre[1] + matrix[2] * dy + matrix[3] * dx
-                y0, x0 = math.floor(y), math.floor(x)
-                wy, wx = _cubic(y - y0), _cubic(x - x0)
-                total = 0.0
-                for a in range(4):
-                    row, line = min(max(y0 + a - 1, 0), height - 1), 0.0
-                    for b in range(4):
-                        line += wx[b] * part[z, row, min(max(x0 + b - 1, 0), width - 1)]
-                    total += wy[a] * line
-                found[z, i, j] = total
+    found: Floats = np.ascontiguousarray(_turn_columns(np.ascontiguousarray(part.transpose(1, 2, 0)), matrix, centre, shift).transpose(2, 0, 1))
+    return found
+
+
+@compiled
+def _turn_columns(part: Floats, matrix: Floats, centre: Floats, shift: Floats) -> Floats:
+    height, width, depth = part.shape  # z runs fastest: the weights are the same along it
+    found = np.zeros_like(part)
+    for i in range(height):
+        for j in range(width):
+            dy, dx = i - centre[0] - shift[0], j - centre[1] - shift[1]
+            y, x = centre[0] + matrix[0] * dy + matrix[1] * dx, centre[1] + matrix[2] * dy + matrix[3] * dx
+            y0, x0 = math.floor(y), math.floor(x)
+            wy, wx = _cubic(y - y0), _cubic(x - x0)
+            for a in range(4):
+                row = min(max(y0 + a - 1, 0), height - 1)
+                for b in range(4):
+                    column, weight = min(max(x0 + b - 1, 0), width - 1), wy[a] * wx[b]
+                    for z in range(depth):
+                        found[i, j, z] += weight * part[row, column, z]
     return found
