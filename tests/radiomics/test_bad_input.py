@@ -7,7 +7,7 @@ import pytest
 import SimpleITK as sitk
 
 from sarcofuse.config import RadiomicsConfig
-from sarcofuse.errors import GeometryError, ImageError, MaskError
+from sarcofuse.errors import ConfigError, GeometryError, ImageError, MaskError
 from sarcofuse.radiomics import compute_features, extract_radiomics
 from sarcofuse.records import Geometry, Mask, Volume
 
@@ -166,3 +166,40 @@ def test_missing_files(tmp_path):
     (tmp_path / "mask.nii.gz").write_bytes(b"no image at all")
     with pytest.raises(MaskError, match=r"patient knee \(mask\.nii\.gz\): mask cannot be read"):
         extract_radiomics(image, tmp_path / "mask.nii.gz", PLAIN)
+
+
+def test_size_that_differs_is_told():
+    image, _ = volume()
+    other = Mask(region((7, 9, 10)), Geometry((10, 9, 7), (0.8, 0.8, 3.0)))
+    with pytest.raises(GeometryError, match=r"size \(10, 9, 8\) against \(10, 9, 7\); expected one grid"):
+        extract_radiomics(image, other, {**PLAIN, "fixGeometry": True})
+
+
+def test_rounding_of_a_grid_is_told_and_repaired():
+    """Spacing rounded to three digits on its way: the last voxel is off by 0.04 mm, 0.05 voxels."""
+    image, mask = volume()
+    rounded = Mask(mask.array, Geometry((10, 9, 8), (0.8, 0.8, 3.0058)))
+    words = r"spacing .* \(off by up to 0.0058\); voxel centres lie up to 0.0406 mm apart, 0.051 voxels, which is rounding that fixGeometry: true \(--fix-geometry\) repairs"
+    with pytest.raises(GeometryError, match=words):
+        extract_radiomics(image, rounded, PLAIN)
+    assert np.array_equal(extract_radiomics(image, rounded, {**PLAIN, "fixGeometry": True}).values, extract_radiomics(image, mask, PLAIN).values)
+
+
+def test_more_than_rounding_is_not_repaired():
+    image, mask = volume()
+    moved = Mask(mask.array, Geometry((10, 9, 8), (0.8, 0.8, 3.0), (0.0, 0.4, 0.0)))
+    with pytest.raises(GeometryError, match=r"voxel centres lie up to 0.4 mm apart, 0.5 voxels: more than the rounding of 0.1 voxels that fixGeometry repairs"):
+        extract_radiomics(image, moved, {**PLAIN, "fixGeometry": True})
+
+
+def test_what_is_not_finite_outside_the_region_is_told_as_well():
+    """Filters and normalisation look beyond the region."""
+    image = picture()
+    image[0, 0, 0] = np.nan
+    with pytest.raises(ImageError, match="1 voxels of 720 that are NaN or infinite"):
+        compute_features(image, region(), ONE_MM, {**PLAIN, "log_sigma": (1.0,)})
+
+
+def test_huge_bin_count_is_refused_with_the_settings():
+    with pytest.raises(ConfigError, match="binCount 1000000 exceeds maximum_levels 4096: matrices grow with its square; lower binCount"):
+        compute_features(picture(), region(), ONE_MM, {**PLAIN, "binCount": 1_000_000})
