@@ -154,6 +154,17 @@ def test_regions_that_are_empty_have_no_values():
     assert np.isfinite([v for n, v in found.items() if n.startswith("rim_")]).all()
 
 
+def test_regions_in_the_dialect_ibsi():
+    image, tumour = noise_ball()
+    settings = {"dialect": "ibsi", "ibsi": {"families": ["morphology", "statistics"]}}
+    config = RadiomicsConfig.model_validate({**settings, "regions": {"rim": 3}})
+    found = compute_features(image, tumour, (1, 1, 2), config)
+    assert tuple(found) == feature_names(config)
+    rim = dict(region_masks(image, tumour, (2, 1, 1), RegionsConfig(rim=3)))["rim"]
+    own = compute_features(image, rim, (1, 1, 2), {"dialect": "ibsi", "ibsi": {"families": ["statistics"]}})
+    assert {f"rim_{feature}": value for feature, value in own.items()} == {n: v for n, v in found.items() if n.startswith("rim_")}
+
+
 def test_errors_name_the_region():
     image, tumour = noise_ball()
     image[~tumour] *= 1000.0

@@ -48,7 +48,7 @@ class RegionsConfig(Section):
     habitat_radius: Annotated[float, Field(gt=0, description="Standard deviation in mm of the Gaussian surroundings, and width of the Laplacian of Gaussian.")] = 2.0
     habitat_classes: Annotated[bool, Field(description="Features of each habitat, beside its share of the tumour.")] = False
     codebook: Annotated[Codebook | None, Field(description="The habitats; a study learns them from its training patients.")] = None
-    classes: Annotated[tuple[RegionFamily, ...], Field(min_length=1, description="Feature classes of these regions, as far as the tumour has them too.")] = ("firstorder", "glcm", "glrlm", "glszm", "gldm", "ngtdm")
+    classes: Annotated[tuple[RegionFamily, ...], Field(min_length=1, description="Feature classes of these regions, as far as the tumour has them too; in the dialect ibsi only shape (morphology) is heeded, the other families are the tumour's.")] = ("firstorder", "glcm", "glrlm", "glszm", "gldm", "ngtdm")
 
     @property
     def any(self) -> bool:

@@ -176,14 +176,9 @@ def further_names(config: RadiomicsConfig, names: Callable[[RadiomicsConfig], tu
 
 def _settings(config: RadiomicsConfig) -> RadiomicsConfig:
     """Give the settings that hold within a region beside the tumour."""
+    own: dict[str, object] = {"regions": RegionsConfig(), "label": 1}
+    if config.dialect == "ibsi":
+        families = tuple(f for f in config.ibsi.families if f != "morphology" or "shape" in config.regions.classes)
+        return config.model_copy(update=own | {"ibsi": config.ibsi.model_copy(update={"families": families})})
     classes = tuple(c for c in config.classes if c in config.regions.classes)
-    families = tuple(f for f in config.ibsi.families if f != "morphology" or "shape" in config.regions.classes)
-    return config.model_copy(
-        update={
-            "classes": classes,
-            "features": {c: names for c, names in config.features.items() if c in classes},
-            "ibsi": config.ibsi.model_copy(update={"families": families}),
-            "regions": RegionsConfig(),
-            "label": 1,
-        }
-    )
+    return config.model_copy(update=own | {"classes": classes, "features": {c: names for c, names in config.features.items() if c in classes}})
