@@ -12,35 +12,48 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from sarcofuse.config import RadiomicsConfig
     from sarcofuse.records import Patient
     from sarcofuse.runtime import Engine
 
 STABLE = 0.75
 
 
-def write_perturbed(patients: Sequence[Patient], settings: Path | None, engine: Engine, perturbations: int, seed: int, out: Path) -> None:
+def write_perturbed(patients: Sequence[Patient], config: RadiomicsConfig, labels: Sequence[str], engine: Engine, how: tuple[int, int], out: Path) -> None:
     """Measure patients under perturbation; write the features and, with two patients or more, their intraclass correlations.
 
     Parameters
     ----------
     patients : sequence of Patient
         With images and masks.
-    settings : Path or None
-        Parameter file.
+    config : RadiomicsConfig
+        The settings.
+    labels : sequence of str
+        Label of the region, if it was named; at most one.
     engine : Engine
         Runs the work.
-    perturbations : int
-        How many.
-    seed : int
-        Seed of everything drawn.
+    how : (int, int)
+        How many perturbations, and the seed of everything drawn.
     out : Path
         File of the plain features; the new ones lie beside it, with ``-perturbed`` and ``-stability`` in their names.
+
+    Raises
+    ------
+    ConfigError
+        If several labels are named.
     """
     import pandas as pd
 
+    from sarcofuse.errors import ConfigError
     from sarcofuse.radiomics import robustness_many, stability
 
-    tables, _ = robustness_many(patients, settings, engine, perturbations, seed=seed)  # who is set aside here is so, and reported, for the plain features
+    if len(labels) > 1 or not all(label.isdigit() for label in labels):
+        message = f"--perturb takes one label, found {', '.join(labels)}; run it once a label"
+        raise ConfigError(message)
+    config, (perturbations, seed) = config.model_copy(update={"label": int(labels[0])} if labels else {}), how
+    tables, aside = robustness_many(patients, config, engine, perturbations, seed=seed)
+    for case in aside:
+        typer.echo(f"not perturbed: patient {case.patient_id}: {case.reason}", err=True)
     if not tables:
         return
     frame = pd.concat({p: t.to_frame() for p, t in tables.items()}, names=["patient_id", "perturbation"]).reset_index()

@@ -52,7 +52,7 @@ def radiomics(
         if perturb:
             from sarcofuse.cli.perturb import write_perturbed
 
-            write_perturbed(patients, settings, engine, perturb, seed, out)
+            write_perturbed(patients, config, label or [], engine, (perturb, seed), out)
     if found.regions:
         _write(found, out)
         what = "cases" if found.one_each else f"regions of {len({r.patient_id for r in found.regions})} cases"
