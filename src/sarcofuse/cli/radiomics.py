@@ -1,4 +1,4 @@
-"""The command radiomics: features of one case or many."""
+"""The command radiomics: features of one case or many, and advice on settings."""
 
 from __future__ import annotations
 
@@ -30,18 +30,22 @@ def radiomics(
     label: Annotated[list[str] | None, typer.Option(help="Value of the region in the mask; several times for several, or `all` for those that each mask holds.")] = None,
     diagnostics: Annotated[bool, typer.Option("--diagnostics", help="Add PyRadiomics' diagnostics columns, and the number of grey levels of every image.")] = False,
     fix_geometry: Annotated[bool, typer.Option("--fix-geometry", help="Give masks the image's grid where the two differ by rounding alone.")] = False,
+    advise: Annotated[Path | None, typer.Option(metavar="COHORT", help="Extract nothing: look at this cohort, propose resampling and bins, write settings and picture to OUT (.yaml, .svg).")] = None,
     workers: Workers = None,
     perturb: Annotated[int, typer.Option(min=0, help="Also measure under so many perturbations of image and mask, beside OUT; of two cases or more, how stable each feature is.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the perturbations.")] = 0,
 ) -> None:
-    """Extract radiomic features with PyRadiomics' names from one case or many."""
+    """Extract radiomic features with PyRadiomics' names from one case or many; or advise on settings."""
     from sarcofuse.errors import CohortError
     from sarcofuse.radiomics import extract_cohort
 
-    if (cohort is None) == (image is None or mask is None):
-        message = "give IMAGE and MASK, or --cohort TABLE; not both"
+    if sum((cohort is not None, advise is not None, image is not None or mask is not None)) != 1 or (image is None) != (mask is None):
+        message = "give IMAGE and MASK, or --cohort TABLE, or --advise TABLE; not both"
         raise CohortError(message)
     config = _settings(settings, diagnostics=diagnostics, fix_geometry=fix_geometry)
+    if advise is not None:
+        _advise(advise, config, out or Path("radiomics.yaml"), workers)
+        return
     out = out or Path("features.csv")
     if out.suffix not in ENDINGS:
         message = f"--out {out} must end in {', '.join(ENDINGS)}"
@@ -58,6 +62,20 @@ def radiomics(
         what = "cases" if found.one_each else f"regions of {len({r.patient_id for r in found.regions})} cases"
         typer.echo(f"{len(found.regions)} {what}, {len(found.names)} features: {out}")
     _tell_aside(found.set_aside)
+
+
+def _advise(cohort: Path, config: RadiomicsConfig, out: Path, workers: int | None) -> None:
+    from sarcofuse.radiomics import advise
+    from sarcofuse.runtime import write_text
+
+    patients, folder = _patients(None, None, cohort)
+    with _engine(out, patients, workers, kept=False) as engine:
+        advice = advise(patients, config, engine, folder=folder)
+    write_text(advice.to_yaml(), out)
+    write_text(advice.to_svg(), out.with_suffix(".svg"))
+    typer.echo(advice.to_text())
+    typer.echo(f"wrote {out} and {out.with_suffix('.svg')}")
+    _tell_aside(advice.set_aside)
 
 
 def _settings(file: Path | None, *, diagnostics: bool, fix_geometry: bool) -> RadiomicsConfig:

@@ -1,5 +1,6 @@
 """Radiomic features with PyRadiomics' names and conventions: shape, first order and texture, of the image and of filtered images."""
 
+from sarcofuse.radiomics.advice import Advice, Levels, advise
 from sarcofuse.radiomics.catalogue import FEATURES, Feature
 from sarcofuse.radiomics.cohort import Drawn, Extraction, Labels, extract_cohort, masks_of
 from sarcofuse.radiomics.compute import compute_features, feature_names
@@ -11,11 +12,14 @@ from sarcofuse.radiomics.stage import describe_case, extract, extract_many, extr
 
 __all__ = [
     "FEATURES",
+    "Advice",
     "Drawn",
     "Extraction",
     "Feature",
     "Labels",
+    "Levels",
     "Stability",
+    "advise",
     "compute_features",
     "describe_case",
     "extract",

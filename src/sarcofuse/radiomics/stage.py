@@ -250,6 +250,31 @@ def _labels(mask: Mask | Path | str, label: str) -> sitk.Image:
         raise MaskError(label, f"{message}; expected a NIfTI, NRRD or MetaImage file of whole numbers", mask) from error
 
 
+def read_case(image: Path, mask: Path, patient_id: str) -> tuple[sitk.Image, sitk.Image]:
+    """Read image and mask as features are taken of them.
+
+    Parameters
+    ----------
+    image, mask : Path
+        Files.
+    patient_id : str
+        Whom they belong to, for errors.
+
+    Returns
+    -------
+    image : SimpleITK.Image
+        In the type that the file has.
+    mask : SimpleITK.Image
+        All its labels.
+
+    Raises
+    ------
+    CaseError
+        If one cannot be read.
+    """
+    return _picture(image, patient_id), _labels(mask, patient_id)
+
+
 def labels_of(mask: Path, patient_id: str, channel: int = 0) -> list[int]:
     """List the labels that a mask holds.
 
