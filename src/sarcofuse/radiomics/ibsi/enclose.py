@@ -21,7 +21,7 @@ from sarcofuse.radiomics.compiled import compiled
 Points = NDArray[np.float64]
 ORDER = 20
 ROUNDING = 1e-12  # mm2
-STARTS = 50  # boxes on faces that are turned further
+STARTS, TURNS = 50, 100  # boxes on faces that are turned further, and how often at most
 
 
 def smallest_box(points: Points, normals: Points) -> NDArray[np.float64]:
@@ -48,12 +48,13 @@ def smallest_box(points: Points, normals: Points) -> NDArray[np.float64]:
 
 
 def _settle(points: Points, best: float, frame: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-    """Turn a box about each of its axes until none makes it smaller."""
-    while True:
+    """Turn a box about each of its axes until that gains nothing worth a turn."""
+    for _ in range(TURNS):
         found, turned = min((_flush(points, np.ascontiguousarray(np.roll(frame, k, axis=0))) for k in range(3)), key=lambda t: t[0])
-        if found >= best * (1.0 - 1e-12):
-            return best, frame
+        if found >= best * (1.0 - 1e-6):
+            break
         best, frame = found, turned
+    return best, frame
 
 
 def _frame(normal: NDArray[np.float64]) -> NDArray[np.float64]:
