@@ -21,6 +21,7 @@ from sarcofuse.radiomics.prepare import prepare
 from sarcofuse.radiomics.settings import read_settings
 from sarcofuse.radiomics.shared import measure_masks
 from sarcofuse.radiomics.stage import BARE, _labels, _picture, compile_kernels
+from sarcofuse.radiomics.stage import VERSION as FEATURES
 from sarcofuse.records import FeatureTable, Mask, Patient, SetAside, Volume
 from sarcofuse.runtime import Engine, Task, digest, digest_file, read_json, single_thread, write_json
 
@@ -195,10 +196,10 @@ def robustness_many(
         if p.image is None or p.mask is None or absent:
             aside.append(SetAside(p.patient_id, STAGE, f"{absent[0].name}: file does not exist" if absent else BARE))
         else:
-            key = digest(VERSION, config, changes, perturbations, seed, digest_file(p.image), digest_file(p.mask))
+            key = digest(VERSION, FEATURES, config, changes, perturbations, seed, digest_file(p.image), digest_file(p.mask))
             tasks.append(Task(p.patient_id, key, (p.image, p.mask, config, (perturbations, seed, changes), p.patient_id)))
     if any(not (engine.cache / STAGE / t.key).is_dir() for t in tasks):
-        compile_kernels()
+        compile_kernels(config.dialect)
     done, failed = engine.run(STAGE, _perturb_case, tasks)
     names, tables = feature_names(config), {}
     for entry in done:
