@@ -68,6 +68,6 @@ def _percentiles(values: NDArray[np.float64], low: float, high: float, percents:
     """Interpolate linearly between the two nearest values, as numpy does."""
     places = [p / 100.0 * (len(values) - 1) for p in percents]
     ranks = [min(math.floor(place) + k, len(values) - 1) for place in places for k in (0, 1)]
-    found = sums.ordered(values, low, high, np.array(ranks)).tolist()
+    found = sums.ordered(values, low, high, ranks)
     pairs = zip(found[::2], found[1::2], (place - math.floor(place) for place in places), strict=True)
     return [a + (b - a) * t if t < 0.5 else b - (b - a) * (1.0 - t) for a, b, t in pairs]

@@ -58,7 +58,7 @@ def laplacian_of_gaussian(image: NDArray[np.generic], box: Box, spacing: tuple[f
         ends.append((own.start - taken[-1].start, own.stop - taken[-1].start))
         smooth.append(_filter(sigma / size, 0, sigma))
         second.append(_filter(sigma / size, 2, sigma))
-    part: NDArray[np.floating[Any]] = np.ascontiguousarray(image[tuple(taken)], dtype=np.float32 if np.can_cast(image.dtype, np.float32) else np.float64)
+    part: NDArray[np.floating[Any]] = np.array(image[tuple(taken)], dtype=np.float32 if np.can_cast(image.dtype, np.float32) else np.float64, order="C")
     depth, height, width = (s.stop - s.start for s in box)
     thin, found, total = np.empty((len(part), height, width), np.float32), np.empty((depth, height, width), np.float32), np.zeros((depth, height, width), np.float32)
     for axis in (2, 1, 0):

@@ -333,7 +333,8 @@ def neighbourhood(levels: Levels, near: NDArray[np.uint16], starts: Places, stop
 @compiled
 def _look_around(levels: Levels, first: np.uint64, steps: Places, alpha: int, total: NDArray[np.uint32], alike: NDArray[np.uint16]) -> None:
     """Sum the levels of the neighbours of each voxel of a row, and count those that are dependent."""
-    total[:], alike[:] = 0, 0
+    for i in range(U(len(total))):
+        total[i], alike[i] = np.uint32(0), np.uint16(0)
     for d in range(len(steps)):
         before, after = first - steps[d], first + steps[d]
         if alpha == 0:

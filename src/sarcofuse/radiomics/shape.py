@@ -128,14 +128,15 @@ def _cubes(inside: NDArray[np.uint8], corners: NDArray[np.int64]) -> tuple[NDArr
     cases = np.empty(inside.shape[2] - 1, np.uint8)
     for z in range(inside.shape[0] - 1):
         for y in range(inside.shape[1] - 1):
-            cases[:] = 0
+            for x in range(len(cases)):
+                cases[x] = 0
             for k in range(8):
                 row, shift = inside[z + corners[k, 0], y + corners[k, 1]], np.uint64(corners[k, 2])
                 for x in range(np.uint64(len(cases))):
                     cases[x] |= row[x + shift] << np.uint8(k)
             for x in range(len(cases)):
                 case = cases[x]
-                if case not in (0, 255):
+                if case != 0 and case != 255:
                     counts[case] += 1
                     places[case, 0] += z
                     places[case, 1] += y

@@ -66,8 +66,8 @@ def cooccurrence_features(p: NDArray[np.float64], levels: NDArray[np.int64], hig
     found[4], found[5], found[6] = energy, hxy, largest
     found[7] = (hxy - hxy1) / widest if widest != 0.0 else 0.0
     found[8] = 0.0 if hxy2 == hxy else (math.sqrt(1.0 - math.exp(-2.0 * (hxy2 - hxy))) if hxy2 > hxy else math.nan)
-    found[9:14] = _sums(plus, ux + uy)
-    found[14:23] = _differences(minus, highest)
+    _sums(plus, ux + uy, found, 9)
+    _differences(minus, highest, found, 14)
     return found
 
 
@@ -81,38 +81,38 @@ def _margin(p: NDArray[np.float64], levels: NDArray[np.int64]) -> tuple[float, f
 
 
 @compiled
-def _sums(plus: NDArray[np.float64], mean: float) -> NDArray[np.float64]:
-    found = np.zeros(5)
+def _sums(plus: NDArray[np.float64], mean: float, found: NDArray[np.float64], at: int) -> None:
+    average = entropy = tendency = shade = prominence = 0.0
     for k in range(len(plus)):
         q = plus[k]
         if q > 0.0:
             away = k - mean
-            found[0] += k * q
-            found[1] -= q * math.log2(q + EPSILON)
-            found[2] += q * away**2
-            found[3] += q * away**3
-            found[4] += q * away**4
-    return found
+            average += k * q
+            entropy -= q * math.log2(q + EPSILON)
+            tendency += q * away**2
+            shade += q * away**3
+            prominence += q * away**4
+    found[at], found[at + 1], found[at + 2], found[at + 3], found[at + 4] = average, entropy, tendency, shade, prominence
 
 
 @compiled
-def _differences(minus: NDArray[np.float64], highest: int) -> NDArray[np.float64]:
-    found = np.zeros(9)
+def _differences(minus: NDArray[np.float64], highest: int, found: NDArray[np.float64], at: int) -> None:
+    for k in range(9):
+        found[at + k] = 0.0
     for k in range(len(minus)):
         q = minus[k]
         if q > 0.0:
-            found[0] += k * q
-            found[1] -= q * math.log2(q + EPSILON)
-            found[3] += q * k * k
-            found[4] += q / (1.0 + k)
-            found[5] += q / (1.0 + k / highest)
-            found[6] += q / (1.0 + k * k)
-            found[7] += q / (1.0 + (k * k) / (highest * highest))
+            found[at] += k * q
+            found[at + 1] -= q * math.log2(q + EPSILON)
+            found[at + 3] += q * k * k
+            found[at + 4] += q / (1.0 + k)
+            found[at + 5] += q / (1.0 + k / highest)
+            found[at + 6] += q / (1.0 + k * k)
+            found[at + 7] += q / (1.0 + (k * k) / (highest * highest))
             if k > 0:
-                found[8] += q / (k * k)
+                found[at + 8] += q / (k * k)
     for k in range(len(minus)):
-        found[2] += minus[k] * (k - found[0]) ** 2
-    return found
+        found[at + 2] += minus[k] * (k - found[at]) ** 2
 
 
 @compiled
@@ -172,8 +172,10 @@ def emphasis_features(counts: NDArray[np.float64], levels: NDArray[np.float64], 
         found[10] += p / levels[i] ** 2
         found[11] += p * levels[i] ** 2
         mean_level += p * levels[i]
-    found[7] = (by_level / total * (levels - mean_level) ** 2).sum()
-    found[8] = (by_size / total * (sizes - mean_size) ** 2).sum()
+    for i in range(n):
+        found[7] += by_level[i] / total * (levels[i] - mean_level) ** 2
+    for j in range(m):
+        found[8] += by_size[j] / total * (sizes[j] - mean_size) ** 2
     found[6], found[9] = total / voxels, entropy
     return found
 
@@ -196,7 +198,10 @@ def tone_features(number: NDArray[np.float64], difference: NDArray[np.float64], 
     ndarray of float64, shape (5,)
         Busyness, coarseness, complexity, contrast, strength.
     """
-    n, total, differences = len(levels), number.sum(), difference.sum()
+    n, total, differences = len(levels), 0.0, 0.0
+    for i in range(n):
+        total += number[i]
+        differences += difference[i]
     weighted = spread = tones = complexity = strength = 0.0
     for i in range(n):
         pi = number[i] / total

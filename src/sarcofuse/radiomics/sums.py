@@ -5,6 +5,8 @@ Sums may be taken in any order (``reassociated``), which lets the compiler use s
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,8 +48,7 @@ def place(values: Floats, edges: Floats, width: float) -> Counts:
     return found
 
 
-@compiled
-def ordered(values: Floats, low: float, high: float, ranks: Counts) -> Floats:
+def ordered(values: Floats, low: float, high: float, ranks: list[int]) -> list[float]:
     """Give values by their rank without sorting them all: only those that share a bucket with one that is asked for.
 
     Parameters
@@ -56,32 +57,35 @@ def ordered(values: Floats, low: float, high: float, ranks: Counts) -> Floats:
         Intensities.
     low, high : float
         Least and largest of them.
-    ranks : ndarray of int64, shape (wanted,)
-        Ascending, from 0.
+    ranks : list of int
+        Which, from 0.
 
     Returns
     -------
-    ndarray of float64, shape (wanted,)
+    list of float
         The value of each rank.
     """
-    found = np.full(len(ranks), low)
-    scale = (BUCKETS - 1) / (high - low) if high > low else 0.0
-    if scale == 0.0 or not np.isfinite(scale):
-        return np.sort(values)[ranks]
-    counts = np.zeros(BUCKETS + 1, np.int64)
-    bucket = np.empty(len(values), np.uint16)
+    scale = (BUCKETS - 1) / (high - low) if high > low else math.inf
+    if not 0.0 < scale < math.inf:
+        found: list[float] = np.sort(values)[ranks].tolist()
+        return found
+    counts, bucket = _buckets(values, low, scale)
+    before = np.cumsum(counts) - counts
+    own = np.searchsorted(before, ranks, side="right") - 1
+    wanted = np.zeros(BUCKETS, np.bool_)
+    wanted[own] = True
+    chosen = np.sort(values[wanted[bucket]])
+    skipped = np.cumsum(np.where(wanted, 0, counts))  # voxels in buckets that were left out, up to each bucket
+    return [float(chosen[rank - skipped[b]]) for rank, b in zip(ranks, own, strict=True)]
+
+
+@compiled
+def _buckets(values: Floats, low: float, scale: float) -> tuple[Counts, NDArray[np.uint16]]:
+    counts, bucket = np.zeros(BUCKETS, np.int64), np.empty(len(values), np.uint16)
     for i in range(len(values)):
         bucket[i] = np.uint16((values[i] - low) * scale)
-        counts[np.uint64(bucket[i]) + np.uint64(1)] += 1
-    before = np.cumsum(counts)
-    wanted = np.zeros(BUCKETS, np.bool_)
-    for rank in ranks:
-        wanted[np.searchsorted(before, rank, side="right") - 1] = True
-    chosen = np.sort(values[wanted[bucket]])
-    skipped = np.cumsum(np.where(wanted, 0, counts[1:]))  # voxels in buckets that were left out, up to each bucket
-    for j in range(len(ranks)):
-        found[j] = chosen[ranks[j] - skipped[np.searchsorted(before, ranks[j], side="right") - 1]]
-    return found
+        counts[bucket[i]] += 1
+    return counts, bucket
 
 
 @reassociated

@@ -107,7 +107,8 @@ def _convolve(values: Numbers, taps: Numbers, turned: Places, lanes: int, found:
         row, into = values[a], found[a]
         for start in range(0, many, AT_ONCE):
             total = into[start : min(start + AT_ONCE, many)]
-            total[:] = 0
+            for k in range(len(total)):
+                total[k] = 0
             for j in range(size):
                 part, tap = row[start + centre - j * lanes : start + centre - j * lanes + len(total)], taps[j]
                 for k in range(len(total)):
