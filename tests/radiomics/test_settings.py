@@ -86,7 +86,7 @@ def test_fields_of_the_study_section():
     [
         ({"setting": {"binwidth": 5}}, "binwidth is not a setting that is known here; did you mean binWidth"),
         ({"setting": {"kernelRadius": 2}}, "kernelRadius is not a setting"),
-        ({"voxelSetting": {}, "setting": {}}, "voxelSetting is not a setting"),
+        ({"voxelSetting": {}, "setting": {}}, "voxelSetting asks for maps of features voxel by voxel, which are not computed here"),
         ({"imageType": {"Median": {}}}, "Median is not a setting that is known here; expected one of Original"),
         ({"imageType": {"LBP2D": {"lbp3DLevels": 2}}}, "imageType LBP2D: lbp3DLevels is not a setting"),
         ({"setting": {"interpolator": 99}}, "interpolator 99 is not known to SimpleITK"),
@@ -117,6 +117,11 @@ def test_section_itself_refuses_them_too():
 def test_unknown_feature_names_the_nearest():
     with pytest.raises(ConfigError, match="class glcm has no feature Contrst; did you mean Contrast"):
         feature_names(RadiomicsConfig(features={"glcm": ("Contrst",)}))
+
+
+def test_retired_feature_names_what_to_ask_for():
+    with pytest.raises(ConfigError, match=r"class glcm has no feature Homogeneity1 any more: .* Ask for glcm Id instead"):
+        feature_names(RadiomicsConfig(features={"glcm": ("Homogeneity1",)}))
 
 
 def test_interpolator_by_simpleitks_number():

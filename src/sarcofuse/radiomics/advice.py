@@ -327,7 +327,7 @@ def _draw(advice: Advice) -> str:
             low, middle, high = (place(n) for n in levels)
             parts.append(f'<line x1="{low:.1f}" x2="{max(high, low + 1):.1f}" y1="{y + shift}" y2="{y + shift}" stroke="{colour}" stroke-width="3"/>')
             parts.append(f'<circle cx="{middle:.1f}" cy="{y + shift}" r="3.5" fill="{colour}"/>')
-    foot = f"Grey levels of {advice.patients} patients: fewest, median, most. Brown: as set now; blue: as proposed; green: {FEWEST} to {MOST}."
+    foot = f"Grey levels of {advice.patients} patients: fewest, median, most. Brown: now; blue: as proposed; green: {FEWEST} to {MOST}."
     parts += [text(8, 16, foot)]
     head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + wide + 30}" height="{height}" font-family="sans-serif" font-size="11">'
     return f'{head}<rect width="100%" height="100%" fill="white"/>{"".join(parts)}</svg>\n'

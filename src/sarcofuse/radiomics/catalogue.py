@@ -185,6 +185,17 @@ _TABLE: dict[FeatureClass, str] = {
 }
 
 
+# Features that PyRadiomics retired, as each repeats another: what to name instead.
+RETIRED = {
+    ("glcm", "Dissimilarity"): "glcm DifferenceAverage",
+    ("glcm", "Homogeneity1"): "glcm Id",
+    ("glcm", "Homogeneity2"): "glcm Idm",
+    ("glcm", "SumVariance"): "glcm ClusterTendency",
+    ("gldm", "GrayLevelNonUniformityNormalized"): "firstorder Uniformity",
+    ("gldm", "DependencePercentage"): "nothing, as it is always 1",
+}
+
+
 def _rows() -> tuple[Feature, ...]:
     found = []
     for family, text in _TABLE.items():
@@ -221,6 +232,9 @@ def names_of(family: FeatureClass, config: RadiomicsConfig) -> list[str]:
     wanted = config.features.get(family, ())
     known = {f.name for f in rows}
     for name in wanted:
+        if (family, name) in RETIRED:
+            message = f"class {family} has no feature {name} any more: PyRadiomics retired it, as it repeats another. Ask for {RETIRED[family, name]} instead"
+            raise ConfigError(message)
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             message = f"class {family} has no feature {name}" + (f"; did you mean {near[0]}?" if near else f"; it has {', '.join(sorted(known))}")

@@ -112,6 +112,9 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _translate(content: dict[str, Any], where: str) -> dict[str, Any]:
     """Turn PyRadiomics' three parts into our fields."""
+    if "voxelSetting" in content:
+        message = f"{where}: voxelSetting asks for maps of features voxel by voxel, which are not computed here; take that part out for features of the whole region"
+        raise ConfigError(message)
     _refuse(content, PARTS, where)
     setting = dict(content.get("setting") or {})
     _refuse(setting, (*VALUES, *NO_EFFECT, *_filter_names()), where)
