@@ -41,7 +41,7 @@ def of_family(*families):
 def test_every_feature_has_a_code_of_its_own():
     codes = [feature.code for feature in IBSI_FEATURES]
     assert len(set(codes)) == len(codes) == 174
-    assert all(len(code) == 4 and code.isupper() or code.isdigit() for code in codes)
+    assert all((len(code) == 4 and code.isupper()) or code.isdigit() for code in codes)
     assert len({tag for feature in IBSI_FEATURES for tag in feature.columns().values()}) == 487
 
 

@@ -36,7 +36,7 @@ def test_ellipsoid_on_an_anisotropic_grid():
     assert [found["Q3CK"], found["N17B"]] == pytest.approx([1.2 / 1.5, 1.0 / 1.5], rel=0.01)
     assert found["SWZ1"] == pytest.approx(0.93, abs=0.06)  # voxels stick out
     assert found["R3ER"] == pytest.approx(0.965, abs=0.025)
-    assert found["PBX1"] == pytest.approx(math.pi / 6, rel=0.06)
+    assert found["PBX1"] == pytest.approx(math.pi / 6, rel=0.1)
     assert found["KLMA"] == pytest.approx(0.0, abs=1e-9)
 
 

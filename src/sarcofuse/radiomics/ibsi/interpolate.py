@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 Kind = Literal["nearest", "linear", "cubic"]
 Places = NDArray[np.float64]
+PAD = 12  # voxels after which a spline has forgotten where the image ends
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Axis:
 
 
 def coefficients(image: NDArray[np.float64], axes: Sequence[bool]) -> NDArray[np.float64]:
-    """Give the coefficients of the cubic B-spline through an image, mirrored at its border voxels [2]_.
+    """Give the coefficients of the cubic B-spline through an image whose border voxels go on outwards [2]_.
 
     Parameters
     ----------
@@ -91,14 +92,15 @@ def coefficients(image: NDArray[np.float64], axes: Sequence[bool]) -> NDArray[np
 
     Returns
     -------
-    ndarray of float64, shape (z, y, x)
-        Coefficients.
+    ndarray of float64
+        Coefficients, with `PAD` more on either side of these axes.
     """
     from scipy.ndimage import spline_filter1d
 
     for axis, wanted in enumerate(axes):
-        if wanted and image.shape[axis] > 1:
-            image = spline_filter1d(image, order=3, axis=axis, mode="mirror")
+        if wanted:
+            widened = np.pad(image, [(PAD, PAD) if a == axis else (0, 0) for a in range(image.ndim)], mode="edge")
+            image = spline_filter1d(widened, order=3, axis=axis, mode="mirror")
     return image
 
 
@@ -108,11 +110,11 @@ def along(image: NDArray[np.float64], axis: int, places: Places, count: int, kin
     Parameters
     ----------
     image : ndarray of float64, shape (z, y, x)
-        Intensities, or the spline's coefficients for ``cubic``.
+        Intensities, or for ``cubic`` what `coefficients` gives.
     axis : int
         Along which axis.
     places : ndarray of float64, shape (new,)
-        Continuous indices; those beyond the centre of the outermost voxel take its value.
+        Continuous indices; what lies beyond the centre of the outermost voxel takes its value.
     count : int
         Voxels along that axis.
     kind : {'nearest', 'linear', 'cubic'}
@@ -123,6 +125,8 @@ def along(image: NDArray[np.float64], axis: int, places: Places, count: int, kin
     ndarray of float64
         With ``new`` voxels along that axis.
     """
+    if kind == "cubic":
+        places, count = places + PAD, count + 2 * PAD
     places = np.clip(places, 0.0, count - 1.0)
     if kind == "nearest" or count == 1:
         return np.take(image, np.floor(places + 0.5).astype(np.int64), axis=axis)
