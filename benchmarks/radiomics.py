@@ -68,17 +68,15 @@ def _peak_mb() -> float:
 def _ours():
     import SimpleITK as sitk
 
-    from sarcofuse.radiomics import compute_features, extract_radiomics
-
-    def prepare(image: str, mask: str):
-        pictures = sitk.ReadImage(image), sitk.ReadImage(mask)
-        return *(sitk.GetArrayFromImage(p) for p in pictures), pictures[0].GetSpacing()
+    from sarcofuse.radiomics import extract_radiomics
+    from sarcofuse.radiomics.compute import measure
+    from sarcofuse.radiomics.settings import read_settings
 
     def from_files(image: str, mask: str, settings: dict) -> dict[str, float]:
         table = extract_radiomics(image, mask, settings)
         return dict(zip(table.names, table.values[0].tolist(), strict=True))
 
-    return prepare, lambda held, settings: compute_features(*held, settings), from_files
+    return lambda image, mask: (sitk.ReadImage(image), sitk.ReadImage(mask)), lambda held, settings: measure(*held, read_settings(settings), "case"), from_files
 
 
 def _theirs():

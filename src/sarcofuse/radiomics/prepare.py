@@ -79,19 +79,22 @@ def prepare(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patien
     ImageError
         If the image is not finite where it is needed.
     """
-    chosen = _choose_label(_choose_channel(mask, config.label_channel, patient_id), config.label, patient_id)
+    mask = _choose_channel(mask, config.label_channel, patient_id)
+    region = _choose_label(mask, config.label, patient_id)
     _check_finite(image, patient_id)
-    differences = _compare_grids(image, chosen, config, patient_id)
+    differences, grid = _compare_grids(image, mask, config, patient_id)
     if config.normalize:
         image = _normalise(image, config)
     if config.resampledPixelSpacing is not None and config.interpolator is not None:
-        image, chosen = _resample(image, chosen, config, patient_id)
+        image, chosen = _resample(image, _picture(region, grid), config, patient_id)
         _note(notes, "interpolated", image, chosen)
+        region = sitk.GetArrayFromImage(chosen).astype(bool)
     elif differences:
+        chosen = _picture(region, grid)
         _region_within(image, chosen, patient_id)
         chosen = sitk.Resample(chosen, image, sitk.Transform(), sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8)
         _note(notes, "corrected", image, chosen)
-    region = sitk.GetArrayFromImage(chosen).astype(bool)
+        region = sitk.GetArrayFromImage(chosen).astype(bool)
     if config.preCrop and (config.resampledPixelSpacing is None or config.interpolator is None):
         crop = _widen(_box(region, config, patient_id), config.padDistance, region.shape)
         region, image = region[crop], image[tuple(slice(s.start, s.stop) for s in crop[::-1])]
@@ -108,26 +111,28 @@ def prepare(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patien
 def _note(notes: Diagnostics | None, step: str, image: sitk.Image, mask: sitk.Image | NDArray[np.bool_]) -> None:
     if notes is None:
         return
-    if isinstance(mask, np.ndarray):
-        mask = sitk.GetImageFromArray(mask.astype(np.uint8))
-        mask.CopyInformation(image)
-    notes.step(step, image, mask)
+    notes.step(step, image, _picture(mask, image) if isinstance(mask, np.ndarray) else mask)
 
 
-def _compare_grids(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patient_id: str) -> list[str]:
-    """Say where the grids differ, in words; a mask that differs by rounding alone takes the image's grid if that is asked for."""
+def _picture(region: NDArray[np.bool_], grid: sitk.Image) -> sitk.Image:
+    found = sitk.GetImageFromArray(region.view(np.uint8))
+    found.CopyInformation(grid)
+    return found
+
+
+def _compare_grids(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patient_id: str) -> tuple[list[str], sitk.Image]:
+    """Say where the grids differ, in words, and whose grid the region has; a mask that differs by rounding alone takes the image's if that is asked for."""
     one, other = geometry_of(image), geometry_of(mask)
     differences = one.differences(other, config.geometryTolerance)
     if not differences or config.correctMask:
-        return differences
+        return differences, mask
     apart = ""
     if one.size == other.size:
         corners = list(product(*[(0, n - 1) for n in one.size]))
         gap = max(math.dist(image.TransformIndexToPhysicalPoint(c), mask.TransformIndexToPhysicalPoint(c)) for c in corners)
         share = gap / min(one.spacing)
         if config.fixGeometry and share <= ROUNDING:
-            mask.CopyInformation(image)
-            return []
+            return [], image
         apart = f"; voxel centres lie up to {gap:.4g} mm apart, {share:.2g} voxels"
         apart += ", which is rounding that fixGeometry: true (--fix-geometry) repairs" if share <= ROUNDING else f": more than the rounding of {ROUNDING} voxels that fixGeometry repairs"
     message = f"image and mask lie on different grids (image against mask): {'; '.join(differences)}{apart}; expected one grid. Resample the mask onto the image, or set correctMask: true"
@@ -142,17 +147,15 @@ def _choose_channel(mask: sitk.Image, channel: int, patient_id: str) -> sitk.Ima
     return sitk.VectorIndexSelectionCast(mask, channel) if count > 1 else mask
 
 
-def _choose_label(mask: sitk.Image, label: int, patient_id: str) -> sitk.Image:
+def _choose_label(mask: sitk.Image, label: int, patient_id: str) -> NDArray[np.bool_]:
     values = sitk.GetArrayViewFromImage(mask)
-    inside = values == label
+    inside: NDArray[np.bool_] = values == label
     if not inside.any():
         labels = [f"{v:g}" for v in np.unique(values) if v != 0]
         found = f"its labels are {', '.join(labels[:8])}" if labels else f"it is empty: 0 voxels of {values.size}"
         message = f"mask has no voxel of label {label}; {found}. Draw the region, or set label to one that is there"
         raise MaskError(patient_id, message)
-    chosen = sitk.GetImageFromArray(inside.astype(np.uint8))
-    chosen.CopyInformation(mask)
-    return chosen
+    return inside
 
 
 def _check_finite(image: sitk.Image, patient_id: str) -> None:
