@@ -197,7 +197,9 @@ class Scene:
             count = np.count_nonzero(self.tumour)
             if step.mask == "boundary":
                 level = level + self.config.boundary * field
-                level = level - max(0.0, _smallest(level, math.ceil(LEAST * count)))
+                least = math.ceil(LEAST * count)
+                if np.count_nonzero(level <= 0.0) < least:
+                    level = level - _smallest(level, least)
             else:
                 level = level + TIE * field
                 level = level - _smallest(level, max(1, round(count * (1.0 + rng.uniform(-self.config.volume, self.config.volume)))))
@@ -251,7 +253,7 @@ def _smallest(values: Floats, count: int) -> float:
 def smooth_field(shape: tuple[int, ...], spacing: Spacing, length: float, rng: np.random.Generator) -> Floats:
     """Draw a smooth random field.
 
-    White noise on knots half a length apart is spread with a Gaussian, axis by axis, in physical space.
+    White noise on knots is spread with a Gaussian, axis by axis, in physical space.
 
     Parameters
     ----------
@@ -269,10 +271,10 @@ def smooth_field(shape: tuple[int, ...], spacing: Spacing, length: float, rng: n
     ndarray of float64, shape (z, y, x)
         Mean 0, variance 1 everywhere.
     """
-    width = length / math.sqrt(2.0)
-    knot, rows = 0.7 * width, []
+    knot = width = length / math.sqrt(2.0)  # knots nearer than the width change nothing that could be seen
+    rows = []
     for n, s in zip(shape, spacing, strict=True):
-        knots = np.arange(-math.ceil(4.0 * width / knot), math.ceil(((n - 1) * s + 4.0 * width) / knot) + 1) * knot
+        knots = np.arange(-4, math.ceil((n - 1) * s / knot) + 5) * knot
         weights = np.exp(-0.5 * ((np.arange(n)[:, None] * s - knots) / width) ** 2)
         rows.append(weights / np.sqrt((weights**2).sum(axis=1, keepdims=True)))
     white = rng.normal(size=[w.shape[1] for w in rows])
