@@ -10,7 +10,7 @@ import SimpleITK as sitk
 import yaml
 
 from sarcofuse.cli import main
-from sarcofuse.errors import StageError
+from sarcofuse.errors import ConfigError, StageError
 from sarcofuse.radiomics import advise, extract_many, read_settings
 from sarcofuse.records import Patient
 from sarcofuse.runtime import Engine
@@ -101,6 +101,11 @@ def test_small_regions_are_named(tmp_path):
 def test_nobody_to_look_at(tmp_path):
     with pytest.raises(StageError, match=r"no patient of 1 can be looked at; the first: P-1: none.nrrd: file does not exist"):
         advise([Patient("P-1", "external", tmp_path / "none.nrrd", tmp_path / "none.nrrd")], SETTINGS, serial(tmp_path / "cache"))
+
+
+def test_of_the_other_dialect(tmp_path):
+    with pytest.raises(ConfigError, match="advice is for the dialect pyradiomics, found ibsi"):
+        advise([], {"dialect": "ibsi"}, serial(tmp_path / "cache"))
 
 
 def test_command(tmp_path, capsys):

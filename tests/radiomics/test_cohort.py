@@ -90,6 +90,14 @@ def test_labels_of_a_column(table, tmp_path):
         extract_cohort(new_patients([table]), tmp_path / "settings.yaml", serial(tmp_path / "cache"))
 
 
+def test_a_table_as_pyradiomics_has_it(table, tmp_path):
+    table.write_text("Image,Mask,Label\na.nrrd,tumour.nrrd,2\nb.nrrd,second.nrrd,1\n", encoding="utf8")
+    found = extract_cohort(new_patients([table]), tmp_path / "settings.yaml", serial(tmp_path / "cache"))
+    assert [(r.patient_id, r.label) for r in found.regions] == [("case-1", 2), ("case-2", 1)]
+    table.write_text("ID,Image,Mask\nP-7,a.nrrd,tumour.nrrd\n", encoding="utf8")
+    assert new_patients([table])[0].patient_id == "P-7"
+
+
 def test_a_killed_extraction_goes_on(table, tmp_path, monkeypatch):
     done, original = [], cohort.measure_case
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sarcofuse.cohort.scan import ragged, unusable
-from sarcofuse.cohort.text import missing, read_text, with_point
+from sarcofuse.cohort.text import TextTable, missing, read_text, with_point
 from sarcofuse.errors import CohortError
 from sarcofuse.records import Patient
 
 COLUMNS = ("patient_id", "image", "mask", "site", "split")
+PYRADIOMICS = {"ID": "patient_id", "Image": "image", "Mask": "mask", "Label": "label"}
+"""Headings of PyRadiomics' tables of cases, and ours."""
 IMAGE_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 
@@ -22,7 +25,7 @@ def new_patients(paths: Sequence[Path], mask: Path | None = None) -> list[Patien
     paths : sequence of Path
         NIfTI, NRRD or MetaImage files, DICOM folders, or a single ``.csv`` (or ``.tsv``) with the columns ``patient_id`` and ``image``,
         and if need be ``mask`` and ``site``; further columns are clinical variables, kept as text for `encode_clinical`. Whether the files
-        of a table exist is found out patient by patient, when they are read.
+        of a table exist is found out patient by patient, when they are read. PyRadiomics' headings (``ID``, ``Image``, ``Mask``, ``Label``) will do.
     mask : Path, optional
         The tumour's mask; only with a single image.
 
@@ -61,7 +64,7 @@ def _name(path: Path) -> str:
 
 
 def _from_table(file: Path) -> list[Patient]:
-    table = read_text(file)
+    table = _from_pyradiomics(read_text(file))
     absent = [c for c in ("patient_id", "image") if c not in table.columns]
     if absent:
         message = f"{file.name} must have the columns patient_id and image; {' and '.join(absent)} is absent, found {', '.join(table.columns[:20])}"
@@ -79,6 +82,14 @@ def _from_table(file: Path) -> list[Patient]:
         message = f"{file.name}: {'; '.join(problems)}"
         raise CohortError(message)
     return _unique(patients, file.name)
+
+
+def _from_pyradiomics(table: TextTable) -> TextTable:
+    """Give a table with PyRadiomics' headings ours; cases are numbered where it names none."""
+    if "image" in table.columns or not {"Image", "Mask"} <= set(table.columns):
+        return table
+    rows = tuple({"patient_id": f"case-{k}", **{PYRADIOMICS.get(c, c): v for c, v in row.items()}} for k, row in enumerate(table.rows, start=1))
+    return replace(table, columns=tuple(rows[0]), rows=rows)
 
 
 def _unique(patients: list[Patient], source: str) -> list[Patient]:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from sarcofuse.config import RadiomicsConfig
-from sarcofuse.errors import CaseError, StageError
+from sarcofuse.errors import CaseError, ConfigError, StageError
 from sarcofuse.radiomics.cohort import masks_of
 from sarcofuse.radiomics.diagnostics import enabled
 from sarcofuse.radiomics.filters import filtered
@@ -140,9 +140,12 @@ def advise(patients: Sequence[Patient], settings: RadiomicsConfig | Mapping[str,
     StageError
         If no patient can be looked at.
     ConfigError
-        If a setting is unknown or out of range.
+        If a setting is unknown or out of range, or the dialect is not `pyradiomics`.
     """
     config = read_settings(settings)
+    if config.dialect != "pyradiomics":
+        message = f"advice is for the dialect pyradiomics, found {config.dialect}; there, discretisation FBN with bin_count {WANTED // 2} needs none"
+        raise ConfigError(message)
     first, aside = _look_at(patients, config, engine, folder)
     if not first:
         message = f"no patient of {len(patients)} can be looked at; the first: {aside[0].patient_id}: {aside[0].reason}" if aside else "there is no patient to look at"
