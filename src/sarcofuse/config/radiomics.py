@@ -28,7 +28,7 @@ NOT_IBSI = {
 class RadiomicsConfig(Section):
     """Radiomic features of the tumour: with PyRadiomics' names and conventions, or by IBSI's standard."""
 
-    dialect: Annotated[Literal["pyradiomics", "ibsi"], Field(description="Names and conventions: PyRadiomics' (all settings of this section), or IBSI's (the settings of ibsi, and label, correctMask, geometryTolerance, maximum_levels).")] = "pyradiomics"
+    dialect: Annotated[Literal["pyradiomics", "ibsi"], Field(description="Names and conventions: PyRadiomics' (all settings of this section), or IBSI's (ibsi, filters, regions, label, label_channel, correctMask, fixGeometry, geometryTolerance, maximum_levels).")] = "pyradiomics"
     classes: Annotated[tuple[FeatureClass, ...], Field(min_length=1, description="Feature classes.")] = ("shape", "firstorder", "glcm", "glrlm", "glszm", "gldm", "ngtdm")
     features: Annotated[dict[FeatureClass, tuple[str, ...]], Field(description="Names of the wanted features by class; a class that is not named gives all of its features.")] = {}
     original: Annotated[bool, Field(description="Features of the image itself.")] = True

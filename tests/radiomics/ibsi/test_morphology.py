@@ -74,7 +74,7 @@ def test_autocorrelation_by_pairs_and_by_transform(monkeypatch):
     moran = len(off) * (off @ weight @ off) / (weight.sum() * (off @ off))
     geary = (len(off) - 1) * (weight * (values[:, None] - values) ** 2).sum() / (2 * weight.sum() * (off @ off))
     assert spatial.autocorrelation(image, inside, spacing) == pytest.approx((moran, geary), rel=1e-12)
-    monkeypatch.setattr(spatial, "FEW", 10)
+    monkeypatch.setattr(spatial, "CELL", 0)
     assert spatial.autocorrelation(image, inside, spacing) == pytest.approx((moran, geary), rel=1e-12)
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sarcofuse.config import IbsiConfig, RadiomicsConfig
 from sarcofuse.errors import GeometryError, MaskError
 from sarcofuse.radiomics.ibsi.interpolate import Axis, along, coefficients
-from sarcofuse.radiomics.prepare import _check_finite, _choose_channel, _choose_label, _compare_grids
+from sarcofuse.radiomics.prepare import _check_finite, _choose_channel, _choose_label, _compare_grids, _picture
 
 Box = tuple[slice, slice, slice]
 REACH = 30  # voxels; a cubic spline depends on those farther away by less than 1e-16
@@ -99,13 +99,14 @@ def prepare(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patien
     ImageError
         If the image is not finite.
     """
-    chosen = _choose_label(_choose_channel(mask, config.label_channel, patient_id), config.label, patient_id)
+    mask = _choose_channel(mask, config.label_channel, patient_id)
+    region = _choose_label(mask, config.label, patient_id)
     _check_finite(image, patient_id)
-    if _compare_grids(image, chosen, config, patient_id):
-        chosen = _align(image, chosen, patient_id)
+    differences, grid = _compare_grids(image, mask, config, patient_id)
+    if differences:
+        region = _align(image, _picture(region, grid), patient_id)
     x, y, z = image.GetSpacing()
-    values, region = sitk.GetArrayViewFromImage(image), sitk.GetArrayViewFromImage(chosen).astype(bool)
-    masked = _interpolate(values, region, (z, y, x), config.ibsi, margin)
+    masked = _interpolate(sitk.GetArrayViewFromImage(image), region, (z, y, x), config.ibsi, margin)
     if not masked.outline.any():
         size = " x ".join(f"{s:g}" for s in masked.spacing[::-1])
         lost = f"nothing is left of the region of {np.count_nonzero(region)} voxels after interpolation to {size} mm (x, y, z)"
@@ -114,12 +115,12 @@ def prepare(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patien
     return _resegment(masked, config.ibsi, patient_id)
 
 
-def _align(image: sitk.Image, mask: sitk.Image, patient_id: str) -> sitk.Image:
-    moved = sitk.Resample(mask, image, sitk.Transform(), sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8)
-    if not sitk.GetArrayViewFromImage(moved).any():
+def _align(image: sitk.Image, mask: sitk.Image, patient_id: str) -> NDArray[np.bool_]:
+    moved = sitk.GetArrayFromImage(sitk.Resample(mask, image, sitk.Transform(), sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8)).astype(bool)
+    if not moved.any():
         message = f"the mask's region reaches outside the image: none of it lies within the image of size {image.GetSize()}. Check that they belong together"
         raise GeometryError(patient_id, message)
-    return moved
+    return np.asarray(moved)
 
 
 def _interpolate(values: NDArray[np.generic], region: NDArray[np.bool_], spacing: tuple[float, float, float], config: IbsiConfig, margin: float) -> Masked:

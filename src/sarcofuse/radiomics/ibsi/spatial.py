@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from sarcofuse.radiomics.compiled import compiled
 
-FEW = 2000  # regions of up to so many voxels are summed pair by pair
+CELL = 30  # pairs that take as long as one cell of the Fourier transform's grid
 
 
 def autocorrelation(image: NDArray[np.float64], inside: NDArray[np.bool_], spacing: tuple[float, float, float]) -> tuple[float, float]:
     """Compute Moran's I and Geary's C, with the inverse distance of voxels as the weight of a pair.
 
-    Over all pairs at once in large regions: sums over pairs are convolutions with the inverse distance, done by Fourier transform in double precision.
+    In large regions all pairs are summed at once: sums over pairs are convolutions with the inverse distance, done by Fourier transform in double precision.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def autocorrelation(image: NDArray[np.float64], inside: NDArray[np.bool_], spaci
     if number < 2 or values.min() == values.max():
         return math.nan, math.nan
     off = values - values.mean()
-    if number <= FEW:
+    if number * (number - 1) // 2 <= CELL * int(np.prod([2 * n for n in inside.shape])):  # small regions, and scattered ones, whose grid would need much memory
         weight, product, square = _by_pairs(np.argwhere(inside) * np.asarray(spacing), off)
     else:
         weight, product, square = _by_transform(off, inside, spacing)
