@@ -24,6 +24,7 @@ from pathlib import Path
 FULL = {"imageType": {"Original": {}, "LoG": {"sigma": [1.0, 3.0, 5.0]}, "Wavelet": {}}}
 ORIGINAL = {"imageType": {"Original": {}}}
 CLASSES = ("shape", "firstorder", "glcm", "glrlm", "glszm", "gldm", "ngtdm")
+TITLES = {"ours": "ours", "pyradiomics": "PyRadiomics"}
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
 
 
@@ -122,11 +123,11 @@ def compare(case: str, request: dict, engines: dict[str, str], workers: dict[str
     seconds = {name: statistics.median(r["cpu"] for r in found) for name, found in runs.items()}
     peaks = {name: peak(python, name, request) for name, python in engines.items()}
     ours = runs["ours"][-1]["values"]
-    row = {"case": case, "features": len(ours), "ours ms": round(1000 * seconds["ours"], 1), "ours MB": round(peaks["ours"])}
+    row = {"case": case, "features": len(ours), "ours ms": f"{1000 * seconds['ours']:.1f}", "ours MB": round(peaks["ours"])}
     if "pyradiomics" in workers:
         both = [(ours[n], v) for n, v in runs["pyradiomics"][-1]["values"].items() if math.isfinite(v)]
-        row["PyRadiomics ms"] = round(1000 * seconds["pyradiomics"], 1)
-        row["times as fast"] = round(seconds["pyradiomics"] / seconds["ours"], 1)
+        row["PyRadiomics ms"] = f"{1000 * seconds['pyradiomics']:.0f}"
+        row["times as fast"] = f"{seconds['pyradiomics'] / seconds['ours']:.1f}"
         row["PyRadiomics MB"] = round(peaks["pyradiomics"])
         row["values compared"] = len(both)
         row["largest relative difference"] = f"{max(abs(a - b) / max(abs(b), 1e-9) for a, b in both):.1e}"
@@ -200,9 +201,9 @@ def main() -> None:
         for worker in workers.values():
             worker.close()
         large = {**make_case(Path(folder), "large", (48, 512, 512), (10.0, 12.0, 14.0)), "settings": FULL | common}
-        memory = {f"{name} MB": round(peak(python, name, large)) for name, python in engines.items()}
+        memory = {f"{TITLES[name]} MB": round(peak(python, name, large)) for name, python in engines.items()}
         start = compiling({**cases["tumour"], "settings": FULL | common, "files": False})
-        summary = {f"{label}_ratio{files}": rows[f"tumour_{label}{files}"].get("times as fast") for label in ("full", "original") for files in ("", "_from_files")}
+        summary = {f"{label}_ratio{files}": float(rows[f"tumour_{label}{files}"].get("times as fast", "nan")) for label in ("full", "original") for files in ("", "_from_files")}
         tumour = rows["tumour_full"]
         summary["memory_ratio"] = round(tumour["ours MB"] / tumour["PyRadiomics MB"], 2) if options.pyradiomics else None
         summary |= {"large_volume_mb": memory["ours MB"], **start}
@@ -213,8 +214,8 @@ def main() -> None:
 
         told = [{"what": "peak memory on 512 x 512 x 48 voxels with a small tumour, full", **memory}]
         first = [
-            {"what": "CPU seconds to compile, once after installation", "seconds": start["compile_seconds"]},
-            {"what": "to load what was compiled, in later processes", "seconds": start["start_seconds"]},
+            {"what": "CPU seconds to compile, once after installation", "seconds": f"{start['compile_seconds']:.1f}"},
+            {"what": "to load what was compiled, in later processes", "seconds": f"{start['start_seconds']:.1f}"},
         ]
         put_in_docs("radiomics", "\n\n".join(markdown(table) for table in (list(rows.values()), told, first)))
     print(json.dumps(summary | {"cases": rows}))

@@ -73,7 +73,10 @@ def diameter_in_plane(inside: NDArray[np.bool_], spacing: Floats) -> float:
 def _line_ends(inside: Mask) -> tuple[Places, Places]:
     """Give the first and last vertex of every line along x, by twice its z and y; -1 where there is none."""
     depth, height, width = inside.shape
-    low, high = np.full((2 * depth, 2 * height), NONE, np.int64), np.full((2 * depth, 2 * height), NONE, np.int64)
+    low, high = np.empty((2 * depth, 2 * height), np.int64), np.empty((2 * depth, 2 * height), np.int64)
+    for z in range(2 * depth):
+        for y in range(2 * height):
+            low[z, y] = high[z, y] = NONE
     for z in range(depth):
         for y in range(height):
             own = inside[z, y]
@@ -109,8 +112,11 @@ def _differ(one: Mask, other: Mask) -> tuple[int, int]:
 @compiled
 def _planes(low: Places, high: Places, height: float, width: float) -> tuple[float, Places, Places]:
     """Give the largest squared distance within a plane (a row of `low` and `high`), and the line ends that are corners of their plane's hull, -1 for others."""
-    corners_low, corners_high = np.full_like(low, NONE), np.full_like(high, NONE)
     many = low.shape[1]
+    corners_low, corners_high = np.empty(low.shape, np.int64), np.empty(low.shape, np.int64)
+    for p in range(low.shape[0]):
+        for line in range(many):
+            corners_low[p, line] = corners_high[p, line] = NONE
     chain = np.empty(many, np.int64)
     across, along = np.empty(2 * many), np.empty(2 * many)
     best = 0.0

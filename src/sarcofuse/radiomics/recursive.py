@@ -79,9 +79,10 @@ def across(volume: Numbers, filter_: Doubles, ends: tuple[int, int], found: Sing
     for start in range(0, lines, LANES):
         stop = min(start + LANES, lines)
         x = np.empty((slices + AROUND, stop - start))
-        y, z = np.empty_like(x), np.empty_like(x)
+        y, z, end = np.empty_like(x), np.empty_like(x), np.empty((ends[1] - ends[0], stop - start), np.float32)
         _copy(volume[:, start:stop], x[BEFORE:])
-        _sweep(x, y, z, filter_, ends, found[:, start:stop])
+        _sweep(x, y, z, filter_, ends, end)
+        _copy(end, found[:, start:stop])
 
 
 @compiled
