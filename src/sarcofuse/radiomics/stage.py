@@ -172,9 +172,14 @@ def compile_kernels(dialect: str = "pyradiomics") -> None:
     dialect : str
         Whose kernels.
     """
-    settings = {"dialect": "ibsi"} if dialect == "ibsi" else {"original": True, "log_sigma": (), "wavelet": None, "binWidth": 1}
     image = np.arange(64, dtype=np.float64).reshape(4, 4, 4) % 5
-    compute_features(image, np.ones_like(image, dtype=np.uint8), (1.0, 1.0, 1.0), settings)
+    mask, spacing = np.ones_like(image, dtype=np.uint8), (1.0, 1.0, 1.0)
+    if dialect == "ibsi":
+        compute_features(image, mask, spacing, {"dialect": "ibsi"})
+        return
+    settings = {"original": True, "log_sigma": (1.0,), "wavelet": "haar", "binWidth": 1}
+    compute_features(image.astype(np.float32), mask, spacing, settings)
+    compute_features(image, mask, spacing, settings | {"log_sigma": (), "classes": ("firstorder",)})  # images of integers have their wavelets in double precision
 
 
 def measure_case(folder: Path, image: Path, mask: Path, config: RadiomicsConfig, patient_id: str) -> None:
