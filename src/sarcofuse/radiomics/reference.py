@@ -35,6 +35,7 @@ A feature with a code has the same formula in both dialects, and the same value 
 | re-segmentation | by range, relative or in deviations; shape keeps the region as it was | by range and outliers (deviations); morphology keeps the region as it was |
 | directions (GLCM, GLRLM) | averaged over those in space (`ITBB`); GLCM with `weightingNorm: no_weighting` merged (`IAZD`); with `force2D` those in the plane (`JJUI`) | all six ways, by code |
 | zones, dependences, tones | in space (`KOBO`); within slices with `force2D`, slices together (`62GR`) | in space, by slice (`8QNN`), slices together (`62GR`) |
+| surface mesh | marching cubes with half of its table mirrored, which leaves holes where voxels touch at edges or corners only | classic marching cubes, closed; equal without such voxels |
 | entropy | of p + 2.2e-16, as PyRadiomics guards against the logarithm of 0 | of p above 0 |
 | kurtosis | 3 for a normal distribution | excess: 0 for a normal distribution |
 | one grey level | values that PyRadiomics gives: Coarseness 1,000,000, Correlation 1, MCC 1 | as the standard says |

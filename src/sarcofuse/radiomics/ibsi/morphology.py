@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sarcofuse.radiomics.compiled import compiled
-from sarcofuse.radiomics.cubes import CORNERS, area_and_volume
 from sarcofuse.radiomics.ibsi.enclose import ellipsoid_area, smallest_box, smallest_ellipsoid
+from sarcofuse.radiomics.ibsi.mesh import measure_mesh
 from sarcofuse.radiomics.ibsi.prepare import Masked
 from sarcofuse.radiomics.ibsi.spatial import autocorrelation
 
@@ -38,7 +38,7 @@ def compute(masked: Masked) -> dict[str, float]:
     """
     box, size = masked.box, np.asarray(masked.spacing)
     image, inside, outline = masked.image[box], masked.inside[box], masked.outline[box]
-    area, volume = mesh(outline, size)
+    area, volume = measure_mesh(outline, size)
     ball = (36.0 * math.pi * volume**2) ** (1.0 / 3.0)
     moran, geary = autocorrelation(image, inside, masked.spacing)
     return {
@@ -58,33 +58,6 @@ def compute(masked: Masked) -> dict[str, float]:
         "N365": moran,
         "NPT7": geary,
     }
-
-
-def mesh(outline: NDArray[np.bool_], size: NDArray[np.float64]) -> tuple[float, float]:
-    """Measure the surface mesh of a mask.
-
-    Parameters
-    ----------
-    outline : ndarray of bool, shape (z, y, x)
-        The mask.
-    size : ndarray of float64, shape (3,)
-        Voxel size along z, y, x in mm.
-
-    Returns
-    -------
-    area : float
-        In mm2.
-    volume : float
-        In mm3.
-    """
-    padded = np.pad(outline, 1).astype(np.uint8)
-    case = np.zeros([n - 1 for n in padded.shape], np.uint8)
-    for bit, corner in enumerate(CORNERS):
-        case |= padded[tuple(slice(c, n - 1 + c) for c, n in zip(corner, padded.shape, strict=True))] << bit
-    at = np.nonzero((case > 0) & (case < 255))
-    kinds = case[at]
-    places = np.stack([np.bincount(kinds, a, 256) for a in at], axis=1).astype(np.int64)
-    return area_and_volume(np.bincount(kinds, minlength=256), places, size)
 
 
 def vertices(outline: NDArray[np.bool_]) -> NDArray[np.int64]:
