@@ -59,7 +59,7 @@ def radiomics(
             write_perturbed(patients, config, label or [], engine, (perturb, seed), out)
     if found.regions:
         _write(found, out)
-        what = "cases" if found.one_each else f"regions of {len({r.patient_id for r in found.regions})} cases"
+        what = f"case{'s' * (len(found.regions) > 1)}" if found.one_each else f"regions of {len({r.patient_id for r in found.regions})} cases"
         typer.echo(f"{len(found.regions)} {what}, {len(found.names)} features: {out}")
     _tell_aside(found.set_aside)
 
