@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from sarcofuse.config import Codebook, RadiomicsConfig, RegionsConfig
 from sarcofuse.errors import ConfigError, ImageError, StageError
@@ -14,7 +15,7 @@ from sarcofuse.imaging import content_digest, write_mask, write_volume
 from sarcofuse.radiomics import compute_features, extract, feature_names, fit_codebook, learn_habitats, region_masks, region_names, voxel_features
 from sarcofuse.radiomics.body import body
 from sarcofuse.radiomics.distance import signed_distance
-from sarcofuse.radiomics.habitats import assign
+from sarcofuse.radiomics.habitats import VOXELS, assign
 from sarcofuse.records import Case, Geometry, Mask, Volume
 from sarcofuse.runtime import Engine
 
@@ -113,8 +114,6 @@ def test_rings_stay_in_the_body():
 
 
 def test_body_of_real_images(reference_data):
-    import SimpleITK as sitk
-
     files = sorted((reference_data / "sts_t1").glob("STS_*/MR_T1_image.nii.gz"))[::4]
     assert files
     for file in files:
@@ -239,6 +238,12 @@ def test_habitats_are_learned_from_training_patients_alone(tmp_path):
     assert learned.regions.codebook is not None
     assert RadiomicsConfig.model_validate(json.loads(json.dumps(learned.model_dump(mode="json")))) == learned  # as in bundle.json
     assert learn_habitats(cases[:3][::-1], config, engine) == learned
+    samples = []
+    for case in cases[:3]:  # what was learned from is what the files hold
+        image, tumour = sitk.ReadImage(str(case.image)), sitk.ReadImage(str(case.mask))
+        samples.append(voxel_features(sitk.GetArrayFromImage(image), sitk.GetArrayFromImage(tumour) == 1, (3.0, 1.0, 1.0), config.regions))
+        samples[-1] = samples[-1][np.unique(np.linspace(0, len(samples[-1]) - 1, VOXELS).astype(int))]
+    assert fit_codebook(samples, config.regions) == learned.regions.codebook
     other = make_case(tmp_path, "P-9", "external", 99)
     assert learn_habitats([*cases[:3], other], config, engine) == learned
     assert learn_habitats([*cases[:3], replace(other, split="train")], config, engine) != learned

@@ -19,7 +19,7 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 STAGE = "habitats"
-VERSION = "habitats 1"  # raise it when any value changes
+VERSION = "habitats 2"  # raise it when any value changes
 SAMPLES = "samples.npy"
 VOXELS = 4000  # of each patient, at most; evenly spread over the tumour
 REACH = 4.0  # deviations of the Gaussian that are kept around the tumour
@@ -209,7 +209,7 @@ def _sample_case(folder: Path, image: Path, mask: Path, config: RegionsConfig, p
     from sarcofuse.imaging import read_volume
 
     volume = read_volume(image, patient_id)
-    tumour = sitk.GetArrayViewFromImage(sitk.ReadImage(str(mask))) == 1
+    tumour = sitk.GetArrayFromImage(sitk.ReadImage(str(mask))) == 1  # no view: the image it looks into would be gone
     if tumour.shape != volume.array.shape or not tumour.any() or not np.isfinite(volume.array).all():
         raise MaskError(patient_id, "has no tumour to learn habitats from: the mask is empty or on another grid than the image, or the image is not finite", mask)
     x, y, z = volume.geometry.spacing
