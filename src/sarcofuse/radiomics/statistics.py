@@ -134,8 +134,7 @@ def emphasis_features(counts: NDArray[np.float64], levels: NDArray[np.float64], 
         In the order of `sarcofuse.radiomics.emphasis.ORDER`.
     """
     n, m = counts.shape
-    by_level, by_size = np.zeros(n), np.zeros(m)
-    total = 0.0
+    by_level, by_size, total = np.zeros(n), np.zeros(m), 0.0
     for i in range(n):
         for j in range(m):
             c = counts[i, j]
@@ -143,8 +142,7 @@ def emphasis_features(counts: NDArray[np.float64], levels: NDArray[np.float64], 
                 by_level[i] += c
                 by_size[j] += c
                 total += c
-    found = np.zeros(16)
-    entropy = 0.0
+    found, entropy = np.zeros(16), 0.0
     for i in range(n):
         square = levels[i] ** 2
         for j in range(m):
