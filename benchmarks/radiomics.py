@@ -161,7 +161,7 @@ def scaling(paths: dict[str, str], settings: dict, cases: int = 24) -> float:
     from sarcofuse.records import Patient
     from sarcofuse.runtime import Engine
 
-    patients = [Patient(f"P-{k:02d}", image=Path(paths["image"]), mask=Path(paths["mask"])) for k in range(cases)]
+    patients = [Patient(f"P-{k:02d}", "external", image=Path(paths["image"]), mask=Path(paths["mask"])) for k in range(cases)]
     seconds = []
     for workers in (1, 2):
         with tempfile.TemporaryDirectory() as cache, Engine(Path(cache), workers=workers, progress=False) as engine:
