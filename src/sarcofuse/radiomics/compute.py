@@ -113,7 +113,7 @@ def _measure(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patie
         if values is not None:
             own = config.for_image(kind)
             at = region if max(own.distances) <= region.margin else Region(prepared.inside, prepared.spacing, max(own.distances))
-            found |= {f"{label}_{name}": value for name, value in _intensity(at, values, own, label, patient_id, notes)}
+            found.update(_intensity(at, values, own, label, patient_id, notes))
     return found
 
 
@@ -154,7 +154,7 @@ def _shape(prepared: Prepared, family: FeatureClass, config: RadiomicsConfig, pa
 
 
 def _intensity(region: Region, values: NDArray[np.generic], config: RadiomicsConfig, label: str, patient_id: str, notes: Diagnostics | None = None) -> Iterator[tuple[str, float]]:
-    own = values[region.inside]
+    own = values.reshape(-1)[region.places]
     if not np.isfinite(own).all():
         return
     measured = Measured(own.astype(np.float64), Discretised(region, discretise(own, config, label, patient_id)), config)
@@ -162,4 +162,4 @@ def _intensity(region: Region, values: NDArray[np.generic], config: RadiomicsCon
         notes.levels(label, len(measured.image.present))
     for family, compute in FAMILIES.items():
         if family in config.classes:
-            yield from ((f"{family}_{name}", value) for name, value in compute(measured).items())
+            yield from ((f"{label}_{family}_{name}", value) for name, value in compute(measured).items())

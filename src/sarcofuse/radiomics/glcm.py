@@ -148,8 +148,11 @@ def _read(counts: NDArray[np.float64], image: Discretised) -> list[NDArray[np.fl
     totals = counts.sum(axis=(1, 2))
     used = totals > 0
     p = counts[used] / totals[used, None, None]
-    features = [statistics.cooccurrence_features(matrix, image.present, image.highest) for matrix in p]
-    return [np.append(f, m) for f, m in zip(features, _maximal_correlation(p), strict=True)]
+    found = np.empty((len(p), len(ORDER)))
+    found[:, -1] = _maximal_correlation(p)
+    for matrix, row in zip(p, found, strict=True):
+        row[:-1] = statistics.cooccurrence_features(matrix, image.present, image.highest)
+    return list(found)
 
 
 def _maximal_correlation(p: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -69,7 +69,7 @@ def laplacian_of_gaussian(image: NDArray[np.generic], box: Box, spacing: tuple[f
         else:
             recursive.planes(part, axis == 2, second[axis], ends[axis], smooth[3 - axis], ends[3 - axis], thin)
             recursive.across(thin.reshape(len(part), -1), smooth[0], ends[0], found.reshape(depth, -1))
-        total = (total + found * (1.0 / np.float64(spacing[axis]) ** 2)).astype(np.float32)
+        recursive.add(found, 1.0 / float(spacing[axis]) ** 2, total)
     return total
 
 

@@ -20,7 +20,7 @@ Numbers = NDArray[np.floating[Any]]
 
 U = np.uint64
 BEFORE, AROUND = 4, 9  # rows of end values before a line, and before and behind it together
-LANES = 256  # lines side by side, so that the rows in use stay in the nearest cache
+LANES = 128  # lines side by side, so that the rows in use stay in a near cache
 
 
 @compiled
@@ -83,6 +83,24 @@ def across(volume: Numbers, filter_: Doubles, ends: tuple[int, int], found: Sing
         _copy(volume[:, start:stop], x[BEFORE:])
         _sweep(x, y, z, filter_, ends, end)
         _copy(end, found[:, start:stop])
+
+
+@compiled
+def add(found: Singles, weight: float, total: Singles) -> None:
+    """Add an image to a sum, with its weight.
+
+    Parameters
+    ----------
+    found : ndarray of float32, shape (slices, rows, columns)
+        The image.
+    weight : float
+        Its weight.
+    total : ndarray of float32, shape (slices, rows, columns)
+        The sum; every step is rounded to single.
+    """
+    values, into = found.reshape(-1), total.reshape(-1)
+    for i in range(len(values)):
+        into[i] = into[i] + values[i] * weight
 
 
 @compiled

@@ -34,12 +34,18 @@ class Region:
     spacing: tuple[float, float, float]
     margin: int = 1
     near: dict[tuple[int, ...], NDArray[np.uint16]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _directions: dict[tuple[tuple[int, ...], int | None], tuple[tuple[Offset, ...], NDArray[np.uint64]]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
     def shape(self) -> tuple[int, int, int]:
         """Shape of the padded array."""
         z, y, x = (n + 2 * self.margin for n in self.inside.shape)
         return z, y, x
+
+    @cached_property
+    def places(self) -> NDArray[np.int64]:
+        """Places of the region's voxels in its flat bounding box, in raster order."""
+        return np.flatnonzero(self.inside)
 
     @cached_property
     def voxels(self) -> NDArray[np.int32]:
@@ -69,8 +75,10 @@ class Region:
         steps : ndarray of uint64, shape (directions,)
             The same in the flat padded array, all positive.
         """
-        found = tuple(offsets(self.inside.shape, distances, flat, both=False))
-        return found, np.array([self.step(o) for o in found], dtype=np.uint64)
+        if (distances, flat) not in self._directions:
+            found = tuple(offsets(self.inside.shape, distances, flat, both=False))
+            self._directions[distances, flat] = found, np.array([self.step(o) for o in found], dtype=np.uint64)
+        return self._directions[distances, flat]
 
     def step(self, offset: Offset) -> int:
         """Give the distance in the flat padded array that an offset means.
