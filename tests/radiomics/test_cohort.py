@@ -137,6 +137,26 @@ def test_command_with_diagnostics(ending, table, tmp_path, capsys):
     assert frame["label"].tolist() == [1, 2, 1, 1, 1, 2]
     assert frame["diagnostics_Mask-original_VoxelNum"].tolist() == [144, 18, 144, 144, 144, 18]
     assert frame["diagnostics_Levels_original"].between(5, 30).all()
+    medians = {image: np.median(frame[f"diagnostics_Levels_{image}"]) for image in ("original", "log-sigma-1-5-mm-3D")}
+    fewest, most = sorted(medians, key=medians.__getitem__)
+    assert f"grey levels, median of the regions: from {medians[fewest]:g} ({fewest}) to {medians[most]:g} ({most})" in written.out
+
+
+def test_levels_are_known_without_diagnostics(table, tmp_path):
+    """Counted by hand: bins of 20 that the region's intensities fall into."""
+    found = extract_cohort(new_patients([table]), tmp_path / "settings.yaml", serial(tmp_path / "cache"), folder=tmp_path)
+    own = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "a.nrrd")))[1:5, 2:8, 2:8]
+    assert found.diagnostics == ()
+    assert found.levels["original"][0] == len(np.unique(np.floor(own / 20)))
+    assert len(found.levels["log-sigma-1-5-mm-3D"]) == len(found.regions)
+
+
+def test_levels_of_the_standards_dialect(table, tmp_path):
+    settings = {"dialect": "ibsi", "ibsi": {"families": ["histogram"], "discretisation": "FBN", "bin_count": 8}}
+    found = extract_cohort(new_patients([table]), settings, serial(tmp_path / "cache"), folder=tmp_path)
+    assert found.levels == {"original": [8] * len(found.regions)}
+    none = extract_cohort(new_patients([table]), settings | {"ibsi": {"families": ["statistics"]}}, serial(tmp_path / "cache"), folder=tmp_path)
+    assert none.levels == {}
 
 
 def test_a_table_of_one_region_each_can_go_into_a_study(table, tmp_path, capsys):

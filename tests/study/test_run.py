@@ -29,7 +29,7 @@ def predictions(folder: Path) -> pd.DataFrame:
 def test_everything_that_a_run_promises_is_there(finished: RunResult) -> None:
     folder = finished.folder
     files = ("run.json", "cohort.parquet", "predictions.csv", "metrics.json", "curves.json", "models.json", "cases.json", "quality.json", "report.html")
-    for name in (*files, "bundle/bundle.json", "features/radiomic.parquet", "features/deep.parquet"):
+    for name in (*files, "bundle/bundle.json", "features/radiomic.parquet", "features/deep.parquet", "features/levels.csv"):
         assert (folder / name).is_file(), name
     assert finished.finished == "report"
     table = predictions(folder)

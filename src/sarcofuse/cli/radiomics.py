@@ -61,6 +61,7 @@ def radiomics(
         _write(found, out)
         what = f"case{'s' * (len(found.regions) > 1)}" if found.one_each else f"regions of {len({r.patient_id for r in found.regions})} cases"
         typer.echo(f"{len(found.regions)} {what}, {len(found.names)} features: {out}")
+        _tell_levels(found)
     _tell_aside(found.set_aside)
 
 
@@ -129,6 +130,17 @@ def _write(found: Extraction, out: Path) -> None:
             frame.to_parquet(part, index=False)
         else:
             frame.to_csv(part, index=False, lineterminator="\n")
+
+
+def _tell_levels(found: Extraction) -> None:
+    """Say how many grey levels the bins give, which one bin width makes very different from image to image."""
+    from statistics import median
+
+    medians = {image: median(counts) for image, counts in found.levels.items()}
+    if medians:
+        low, high = min(medians, key=medians.__getitem__), max(medians, key=medians.__getitem__)
+        spread = f"{medians[low]:g} ({low})" if len(medians) == 1 else f"from {medians[low]:g} ({low}) to {medians[high]:g} ({high})"
+        typer.echo(f"grey levels{', median of the regions' * (len(found.regions) > 1)}: {spread}; --diagnostics lists them, --advise proposes bins")
 
 
 def _tell_aside(aside: Sequence[SetAside]) -> None:

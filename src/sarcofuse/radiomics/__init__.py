@@ -8,7 +8,7 @@ from sarcofuse.radiomics.habitats import fit_codebook, learn_habitats, voxel_fea
 from sarcofuse.radiomics.regions import region_masks, region_names
 from sarcofuse.radiomics.robust import Stability, mask_agreement, robustness, robustness_many, stability
 from sarcofuse.radiomics.settings import read_settings
-from sarcofuse.radiomics.stage import describe_case, extract, extract_many, extract_radiomics
+from sarcofuse.radiomics.stage import describe_case, extract, extract_many, extract_radiomics, grey_levels
 
 __all__ = [
     "FEATURES",
@@ -28,6 +28,7 @@ __all__ = [
     "extract_radiomics",
     "feature_names",
     "fit_codebook",
+    "grey_levels",
     "learn_habitats",
     "mask_agreement",
     "masks_of",

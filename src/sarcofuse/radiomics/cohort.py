@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,7 +14,7 @@ from sarcofuse.config import RadiomicsConfig
 from sarcofuse.errors import CaseError, ConfigError
 from sarcofuse.radiomics.compute import feature_names
 from sarcofuse.radiomics.settings import read_settings
-from sarcofuse.radiomics.stage import BARE, NOTES, STAGE, VERSION, compile_kernels, labels_of, measure_case, values_of
+from sarcofuse.radiomics.stage import BARE, LEVELS, NOTES, STAGE, VERSION, compile_kernels, gather_levels, labels_of, measure_case, values_of
 from sarcofuse.records import FeatureTable, Patient, SetAside
 from sarcofuse.runtime import Engine, Task, digest, digest_file, read_json
 
@@ -60,6 +60,8 @@ class Extraction:
         Of each region, where they were asked for; else empty.
     set_aside : tuple of SetAside
         What could not be measured, with reasons.
+    levels : mapping of str to list of int
+        Grey levels that occur in each region, by image.
     """
 
     regions: tuple[Drawn, ...]
@@ -67,6 +69,7 @@ class Extraction:
     values: NDArray[np.float64]
     diagnostics: tuple[dict[str, object], ...]
     set_aside: tuple[SetAside, ...]
+    levels: Mapping[str, list[int]] = field(default_factory=dict)
 
     @property
     def one_each(self) -> bool:
@@ -163,7 +166,7 @@ def extract_cohort(
     regions = tuple(r for r, t in zip(drawn, tasks, strict=True) if t.patient_id not in lost)
     values = np.array([values_of(e, names) for e in done], dtype=np.float64).reshape(len(done), len(names))
     notes = tuple(read_json(e.folder / NOTES) for e in done) if config.additionalInfo else ()
-    return Extraction(regions, names, values, notes, (*aside, *failed))
+    return Extraction(regions, names, values, notes, (*aside, *failed), gather_levels([read_json(e.folder / LEVELS) for e in done]))
 
 
 def masks_of(patient: Patient, folder: Path | None = None) -> list[Path]:

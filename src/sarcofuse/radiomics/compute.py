@@ -72,7 +72,7 @@ def compute_features(
     return measure(pictures[0], pictures[1], read_settings(settings), ARRAY)
 
 
-def measure(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patient_id: str, notes: Diagnostics | None = None) -> dict[str, float]:
+def measure(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patient_id: str, notes: Diagnostics | None = None, levels: dict[str, int] | None = None) -> dict[str, float]:
     """Compute the features of a region in an image.
 
     Parameters
@@ -87,6 +87,8 @@ def measure(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patien
         Whom it concerns, for errors.
     notes : Diagnostics, optional
         Takes down what is worth knowing.
+    levels : dict of str to int, optional
+        Receives the number of grey levels that occur in the region, by image.
 
     Returns
     -------
@@ -99,13 +101,16 @@ def measure(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patien
         If image or mask cannot be used.
     """
     with single_thread():
-        found = ibsi.measure(image, mask, config, patient_id) if config.dialect == "ibsi" else _measure(image, mask, config, patient_id, notes)
+        levels = {} if levels is None else levels
+        found = ibsi.measure(image, mask, config, patient_id, levels) if config.dialect == "ibsi" else _measure(image, mask, config, patient_id, notes, levels)
+        if notes is not None:
+            notes.levels(levels)
         if config.regions.any:
             found |= further_features(image, mask, config, patient_id, measure)
     return {name: found.get(name, float("nan")) for name in feature_names(config)}
 
 
-def _measure(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patient_id: str, notes: Diagnostics | None) -> dict[str, float]:
+def _measure(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patient_id: str, notes: Diagnostics | None, levels: dict[str, int]) -> dict[str, float]:
     prepared = prepare(image, mask, config, patient_id, notes)
     found = {f"original_{family}_{name}": value for family in SHAPES if family in config.classes for name, value in _shape(prepared, family, config, patient_id).items()}
     region = Region(prepared.inside, prepared.spacing, max(config.distances))
@@ -113,7 +118,7 @@ def _measure(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patie
         if values is not None:
             own = config.for_image(kind)
             at = region if max(own.distances) <= region.margin else Region(prepared.inside, prepared.spacing, max(own.distances))
-            found.update(_intensity(at, values, own, label, patient_id, notes))
+            found.update(_intensity(at, values, own, label, patient_id, levels))
     return found
 
 
@@ -153,13 +158,12 @@ def _shape(prepared: Prepared, family: FeatureClass, config: RadiomicsConfig, pa
     return shape.compute_plane(prepared.outline.squeeze(axis), (plane[0], plane[1]))
 
 
-def _intensity(region: Region, values: NDArray[np.generic], config: RadiomicsConfig, label: str, patient_id: str, notes: Diagnostics | None = None) -> Iterator[tuple[str, float]]:
+def _intensity(region: Region, values: NDArray[np.generic], config: RadiomicsConfig, label: str, patient_id: str, levels: dict[str, int]) -> Iterator[tuple[str, float]]:
     own = values.reshape(-1)[region.places]
     if not np.isfinite(own).all():
         return
     measured = Measured(own.astype(np.float64), Discretised(region, discretise(own, config, label, patient_id)), config)
-    if notes is not None:
-        notes.levels(label, len(measured.image.present))
+    levels[label] = len(measured.image.present)
     for family, compute in FAMILIES.items():
         if family in config.classes:
             yield from ((f"{label}_{family}_{name}", value) for name, value in compute(measured).items())

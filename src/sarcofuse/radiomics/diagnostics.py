@@ -6,6 +6,7 @@ A column is called ``diagnostics_<what>_<which>``. Beyond PyRadiomics' own there
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from importlib.metadata import version
 
 import numpy as np
@@ -68,17 +69,16 @@ class Diagnostics:
         for statistic, value in (("Mean", own.mean()), ("Minimum", own.min()), ("Maximum", own.max())) if len(own) else ():
             self._put(f"Mask-{name}_{statistic}", float(value))
 
-    def levels(self, image: str, count: int) -> None:
-        """Note the number of grey levels of an image.
+    def levels(self, counts: Mapping[str, int]) -> None:
+        """Note the number of grey levels of every image.
 
         Parameters
         ----------
-        image : str
-            Its name.
-        count : int
-            Levels that occur in the region.
+        counts : mapping of str to int
+            Levels that occur in the region, by image.
         """
-        self._put(f"Levels_{image}", count)
+        for image, count in counts.items():
+            self._put(f"Levels_{image}", count)
 
     def _put(self, name: str, value: object) -> None:
         self.found[PREFIX + name] = value

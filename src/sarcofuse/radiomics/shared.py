@@ -76,7 +76,7 @@ def _together(image: sitk.Image, masks: Sequence[Bools], config: RadiomicsConfig
             if part is not None and whole is not None:
                 at = regions.setdefault((k, max(own.distances)), Region(part.inside, part.spacing, max(own.distances)))
                 inner = tuple(slice(p.start - e.start, p.stop - e.start) for p, e in zip(part.box, every.box, strict=True))
-                found[k].update(_intensity(at, whole[inner], own, label, patient_id))
+                found[k].update(_intensity(at, whole[inner], own, label, patient_id, {}))
     return found
 
 

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
 
 STAGE = "radiomics"
-VERSION = "radiomics 2"  # raise it when any value changes
+VERSION = "radiomics 3"  # raise it when any value changes
 RESULT = "features.json"
-NOTES = "diagnostics.json"
+NOTES, LEVELS = "diagnostics.json", "levels.json"
 BARE = "has no mask; expected one, drawn or by the segmentation model"
 
 
@@ -47,9 +47,50 @@ def extract(cases: Sequence[Case], config: RadiomicsConfig, engine: Engine) -> t
     """
     config = config.model_copy(update={"label": 1})
     bare = [SetAside(c.patient_id, STAGE, BARE) for c in cases if c.mask is None]
-    tasks = [Task(c.patient_id, digest(VERSION, config, c.image_digest, c.mask_digest), (c.image, c.mask, config, c.patient_id)) for c in cases if c.mask is not None]
-    table, failed = _measure_all(tasks, config, engine)
+    table, failed = _measure_all(_tasks(cases, config), config, engine)
     return table, bare + failed
+
+
+def grey_levels(cases: Sequence[Case], config: RadiomicsConfig, engine: Engine) -> dict[str, list[int]]:
+    """Give the number of grey levels that occur in each case's region, of cases that `extract` has measured with the same settings and engine.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+        Prepared images and masks.
+    config : RadiomicsConfig
+        The settings.
+    engine : Engine
+        Holds the results.
+
+    Returns
+    -------
+    dict of str to list of int
+        By image, in the order of the cases; those that could not be measured are left out.
+    """
+    places = [engine.cache / STAGE / t.key / LEVELS for t in _tasks(cases, config.model_copy(update={"label": 1}))]
+    return gather_levels([read_json(p) for p in places if p.exists()])
+
+
+def gather_levels(counts: Sequence[Mapping[str, int]]) -> dict[str, list[int]]:
+    """Turn numbers of grey levels by case into numbers by image.
+
+    Parameters
+    ----------
+    counts : sequence of mapping of str to int
+        Number by image, a mapping a case.
+
+    Returns
+    -------
+    dict of str to list of int
+        Numbers by image; a case whose image is not defined is left out there.
+    """
+    images = dict.fromkeys(image for one in counts for image in one)
+    return {image: [one[image] for one in counts if image in one] for image in images}
+
+
+def _tasks(cases: Sequence[Case], config: RadiomicsConfig) -> list[Task]:
+    return [Task(c.patient_id, digest(VERSION, config, c.image_digest, c.mask_digest), (c.image, c.mask, config, c.patient_id)) for c in cases if c.mask is not None]
 
 
 def extract_many(patients: Sequence[Patient], settings: RadiomicsConfig | Mapping[str, object] | Path | str | None, engine: Engine) -> tuple[FeatureTable, list[SetAside]]:
@@ -199,11 +240,13 @@ def measure_case(folder: Path, image: Path, mask: Path, config: RadiomicsConfig,
     try:
         picture, region = _picture(image, patient_id), _labels(mask, patient_id)
         notes = Diagnostics(picture, region, config) if config.additionalInfo else None
-        found = measure(picture, region, config, patient_id, notes)
+        levels: dict[str, int] = {}
+        found = measure(picture, region, config, patient_id, notes, levels)
     except CaseError as error:
         error.file = error.file or (mask if isinstance(error, MaskError) else image)
         raise
     write_json(found, folder / RESULT)
+    write_json(levels, folder / LEVELS)
     if notes is not None:
         write_json(notes.found, folder / NOTES)
 

@@ -7,6 +7,7 @@ import dataclasses
 import io
 import os
 import shutil
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,6 +77,17 @@ class RunFolder:
             One a patient.
         """
         write_json([dataclasses.asdict(q) for q in quality], self.path / "quality.json")
+
+    def write_levels(self, levels: Mapping[str, Sequence[int]]) -> None:
+        """Write features/levels.csv: fewest, median and most grey levels of any patient, image by image.
+
+        Parameters
+        ----------
+        levels : mapping of str to sequence of int
+            Number for each patient, by image.
+        """
+        rows = [f"{image},{min(counts)},{statistics.median(counts):g},{max(counts)}\n" for image, counts in levels.items()]
+        write_text("image,fewest,median,most\n" + "".join(rows), self.path / "features" / "levels.csv")
 
     def write_masks(self, cases: Sequence[Case]) -> None:
         """Write masks/, on each image's own grid; those that are there already and fit are kept.

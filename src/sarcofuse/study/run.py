@@ -196,6 +196,7 @@ def _radiomics(state: _Study) -> None:
     learned = radiomics.learn_habitats(state.cases, state.config.radiomics, state.engine, state.config.seed)
     state.config = state.config.model_copy(update={"radiomics": learned})  # so that the codebook goes into the bundle
     table, aside = radiomics.extract(state.cases, learned, state.engine)
+    state.folder.write_levels(radiomics.grey_levels(state.cases, learned, state.engine))
     _keep_table(state, table, aside)
 
 

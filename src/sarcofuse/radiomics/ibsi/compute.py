@@ -17,7 +17,7 @@ from sarcofuse.radiomics.ibsi.prepare import Masked, prepare
 PLAIN_MARGIN, WHOLE = 10.0, 1e9  # mm; the first is enough for local peaks
 
 
-def measure(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patient_id: str) -> dict[str, float]:
+def measure(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patient_id: str, levels: dict[str, int]) -> dict[str, float]:
     """Compute the standard's features of a region in an image.
 
     Parameters
@@ -30,6 +30,8 @@ def measure(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patien
         The settings, of which `ibsi`, `filters`, `label`, `correctMask`, `geometryTolerance` and `maximum_levels` count.
     patient_id : str
         Whom it concerns, for errors.
+    levels : dict of str to int
+        Receives the number of grey levels that occur in the region, by image; where features were asked for that bin intensities.
 
     Returns
     -------
@@ -47,11 +49,19 @@ def measure(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patien
         from sarcofuse.radiomics.ibsi import morphology
 
         found |= morphology.compute(masked)
-    found |= measure_intensities(masked, masked.image, config, patient_id)
+    values, levels["original"] = measure_intensities(masked, masked.image, config, patient_id)
+    found |= values
     for one in config.filters:
         response = filter_image(masked.image, masked.spacing, one)
-        found |= {f"{filter_name(one)}_{name}": value for name, value in measure_intensities(masked, response, _of_response(config), patient_id).items()}
+        values, levels[filter_name(one)] = measure_intensities(masked, response, _of_response(config), patient_id)
+        found |= {f"{filter_name(one)}_{name}": value for name, value in values.items()}
+    if not _binned(config):
+        levels.clear()
     return {name: float(found[name]) for name in column_names(config)}
+
+
+def _binned(config: RadiomicsConfig) -> bool:
+    return bool({"histogram", *OF_FAMILY} & set(config.ibsi.families))
 
 
 def column_names(config: RadiomicsConfig) -> tuple[str, ...]:
@@ -92,7 +102,7 @@ def _margin(image: sitk.Image, config: RadiomicsConfig) -> float:
     return margin
 
 
-def measure_intensities(masked: Masked, image: NDArray[np.float64], config: RadiomicsConfig, patient_id: str) -> dict[str, float]:
+def measure_intensities(masked: Masked, image: NDArray[np.float64], config: RadiomicsConfig, patient_id: str) -> tuple[dict[str, float], int]:
     """Compute the features of all families but morphology.
 
     Parameters
@@ -108,8 +118,10 @@ def measure_intensities(masked: Masked, image: NDArray[np.float64], config: Radi
 
     Returns
     -------
-    dict of str to float
+    values : dict of str to float
         Value by name of the column.
+    occurring : int
+        Grey levels that occur in the region; 0 where no feature asked for them.
 
     Raises
     ------
@@ -121,15 +133,17 @@ def measure_intensities(masked: Masked, image: NDArray[np.float64], config: Radi
     wanted: tuple[IbsiFamily, ...] = config.ibsi.families
     values = image[masked.inside]
     found: dict[str, float] = {}
+    occurring = 0
     if "local" in wanted:
         found |= intensity.local(image, masked.inside, masked.spacing)
     if "statistics" in wanted:
         found |= intensity.statistics(values)
     if "ivh" in wanted:
         found |= intensity.volume_histogram(values, config.ibsi)
-    if "histogram" in wanted or set(wanted) & set(OF_FAMILY):
+    if _binned(config):
         levels, count = discretise(values, config.ibsi, config.maximum_levels, patient_id)
+        occurring = len(np.unique(levels))
         if "histogram" in wanted:
             found |= intensity.histogram(levels, count)
         found |= texture.compute(Texture(masked.inside[masked.box], masked.outline[masked.box], levels, count, config.ibsi.distance), config.ibsi)
-    return found
+    return found, occurring
