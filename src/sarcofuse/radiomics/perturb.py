@@ -213,7 +213,7 @@ class Scene:
         _, height, width = self.spacing
         cos, sin, centre = math.cos(angle), math.sin(angle), self._centre - [box[1].start, box[2].start]
         matrix = np.array([cos, -sin * width / height, sin * height / width, cos])
-        return _turn(_slide(part, z), matrix, centre, np.array([y, x]))
+        return _turn(part, z, matrix, centre, np.array([y, x]))
 
 
 def bounds(inside: Bools) -> Box:
@@ -276,7 +276,7 @@ def smooth_field(shape: tuple[int, ...], spacing: Spacing, length: float, rng: n
         weights = np.exp(-0.5 * ((np.arange(n)[:, None] * s - knots) / width) ** 2)
         rows.append(weights / np.sqrt((weights**2).sum(axis=1, keepdims=True)))
     white = rng.normal(size=[w.shape[1] for w in rows])
-    found: Floats = np.einsum("za,yb,xc,abc->zyx", *rows, white, optimize=["einsum_path", (2, 3), (1, 2), (0, 1)])
+    found: Floats = (rows[0] @ (rows[1] @ (white @ rows[2].T)).reshape(len(white), -1)).reshape(shape)
     return found
 
 
@@ -306,23 +306,12 @@ def noise_level(image: NDArray[np.floating]) -> float:
     return float(np.median(known) / 0.6745) if known.size else 0.0
 
 
-def _slide(part: Floats, shift: float) -> Floats:
-    """Translate across slices; beyond the border the border's values go on."""
-    from sarcofuse.radiomics.turning import cubic
+def _turn(part: Floats, slide: float, matrix: Floats, centre: Floats, shift: Floats) -> Floats:
+    """Move by so many slices, then map every slice: the value at p comes from centre + matrix (p - centre - shift), in voxels (y, x)."""
+    from sarcofuse.radiomics.turning import slide_columns, turn_columns
 
-    if shift == 0.0 or len(part) == 1:
-        return part
-    at = np.arange(len(part)) - shift
-    low = np.floor(at).astype(int)
-    found = np.zeros_like(part)
-    for k, weight in enumerate(cubic(float(at[0] - low[0]))):
-        found += weight * part[np.clip(low + k - 1, 0, len(part) - 1)]
-    return found
-
-
-def _turn(part: Floats, matrix: Floats, centre: Floats, shift: Floats) -> Floats:
-    """Map every slice: the value at p comes from centre + matrix (p - centre - shift), in voxels (y, x)."""
-    from sarcofuse.radiomics.turning import turn_columns
-
-    found: Floats = np.ascontiguousarray(turn_columns(np.ascontiguousarray(part.transpose(1, 2, 0)), matrix, centre, shift).transpose(2, 0, 1))
+    columns = np.ascontiguousarray(part.transpose(1, 2, 0))
+    if slide != 0.0 and len(part) > 1:
+        columns = slide_columns(columns, slide)
+    found: Floats = np.ascontiguousarray(turn_columns(columns, matrix, centre, shift).transpose(2, 0, 1))
     return found
