@@ -13,7 +13,7 @@ from sarcofuse.study import RunResult, demo_study, run
 
 SMALL = {
     "segment": {"masks": "model", "folds": 2, "epochs": 12, "filters": 8, "spacing": [4.0, 4.0, 6.0]},
-    "radiomics": {"log_sigma": [3.0], "wavelet": None},
+    "radiomics": {"log_sigma": [3.0], "wavelet": None, "regions": {"ring": [0, 5], "rim": 4, "habitats": 2, "classes": ["firstorder"]}},
     "deep": {"crop": "largest"},
     "models": {"folds": 3, "tuning": False, "signature": {"folds": 3, "penalties": 12}},
     "evaluation": {"bootstrap": 100, "truth": "cohort/truth.json"},

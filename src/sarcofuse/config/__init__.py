@@ -6,7 +6,7 @@ from sarcofuse.config.deep import DeepConfig
 from sarcofuse.config.evaluation import EvaluationConfig, ReportConfig
 from sarcofuse.config.ibsi import IbsiConfig
 from sarcofuse.config.models import ModelsConfig, SignatureConfig
-from sarcofuse.config.perturb import PerturbConfig
+from sarcofuse.config.perturb import PerturbConfig, StabilityConfig
 from sarcofuse.config.preprocess import PreprocessConfig
 from sarcofuse.config.radiomics import RadiomicsConfig
 from sarcofuse.config.regions import Codebook, RegionsConfig
@@ -31,6 +31,7 @@ __all__ = [
     "SegmentConfig",
     "SignatureConfig",
     "SplitConfig",
+    "StabilityConfig",
     "StudyConfig",
     "commented_yaml",
     "read_study",

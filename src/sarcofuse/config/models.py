@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from sarcofuse.config.base import Section
+from sarcofuse.config.perturb import StabilityConfig
 
 
 class SignatureConfig(Section):
@@ -33,3 +34,4 @@ class ModelsConfig(Section):
     threshold: Annotated[Literal["youden", "sensitivity"], Field(description="How the operating point is chosen on out-of-fold training risks.")] = "youden"
     sensitivity: Annotated[float, Field(gt=0, lt=1, description="Wanted sensitivity (threshold: sensitivity).")] = 0.9
     signature: Annotated[SignatureConfig, Field(description="LASSO signatures.")] = SignatureConfig()
+    stability: Annotated[StabilityConfig, Field(description="Radiomic features must outlast perturbation.")] = StabilityConfig()

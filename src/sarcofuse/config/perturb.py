@@ -1,4 +1,4 @@
-"""Settings of the perturbations that the stability of radiomic features is judged by."""
+"""Settings of the perturbations that the stability of radiomic features is judged by, and of the filter that follows from it."""
 
 from __future__ import annotations
 
@@ -24,3 +24,14 @@ class PerturbConfig(Section):
     noise: Annotated[float, Field(gt=0, description="Standard deviation of the added noise, as a multiple of the noise that the image has.")] = 1.0
     rotation: Annotated[float, Field(gt=0, le=45, description="Largest angle in degrees of the rotation about the slices' normal.")] = 5.0
     translation: Annotated[float, Field(gt=0, le=1, description="Largest translation along each axis, in voxels.")] = 0.5
+
+
+class StabilityConfig(Section):
+    """Radiomic features that do not outlast perturbation of training patients' images and masks are left out, inside every fold."""
+
+    perturbations: Annotated[int, Field(ge=0, description="Perturbations of each training patient's image and mask; 0 for no filter.")] = 0
+    threshold: Annotated[float, Field(gt=0, lt=1, description="Least intraclass correlation of a feature that is used: 0.75 is called good, 0.9 excellent.")] = 0.75
+    bound: Annotated[bool, Field(description="Whether the lower end of the 95 % interval must reach the threshold, or the correlation itself.")] = True
+    form: Annotated[Literal["2,1", "3,1"], Field(description="ICC(2,1), absolute agreement, or ICC(3,1), consistency.")] = "2,1"
+    masks: Annotated[bool, Field(description="Whether features must reach the threshold between out-of-fold and given masks as well (segment.masks: model). That correlation is reported in any case.")] = False
+    changes: Annotated[PerturbConfig, Field(description="What the perturbations are, and how strong.")] = PerturbConfig()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sarcofuse.config.base import Section
 from sarcofuse.config.cohort import CohortConfig
@@ -30,3 +30,10 @@ class StudyConfig(Section):
     models: Annotated[ModelsConfig, Field(description="Signatures and models.")] = ModelsConfig()
     evaluation: Annotated[EvaluationConfig, Field(description="Statistics.")] = EvaluationConfig()
     report: Annotated[ReportConfig, Field(description="The report.")] = ReportConfig()
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.features and self.models.stability.perturbations:
+            message = "models.stability perturbs images, and a study with feature tables (features) has none; set models.stability.perturbations: 0"
+            raise ValueError(message)
+        return self

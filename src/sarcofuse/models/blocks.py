@@ -11,12 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sarcofuse.errors import CaseError
 from sarcofuse.metrics import stratified_folds
-from sarcofuse.models.record import Floats, Signature
+from sarcofuse.models.record import Floats, Repeats, Signature
 from sarcofuse.runtime import Task, digest
 
 VERSION = "models signatures 2"
 Integers = NDArray[np.int64]
+Steady = tuple[tuple[str, ...], tuple[Repeats, ...]]  # who is in the rows of a block, and their features measured again
+ANYTHING: Steady = ((), ())
+SIGNATURE = "signature"  # stands for the patient in errors
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,7 +82,7 @@ def digest_arrays(*arrays: NDArray[Any]) -> str:
     return total.hexdigest()
 
 
-def signature_task(name: str, signature: Signature, X: Floats, y: Floats, train: NDArray[np.bool_], folds: int, seed: int) -> Task:
+def signature_task(name: str, signature: Signature, X: Floats, y: Floats, train: NDArray[np.bool_], folds: int, seed: int, steady: Steady = ANYTHING) -> Task:
     """Make the task that learns a block's signatures on one training set.
 
     Parameters
@@ -97,6 +101,8 @@ def signature_task(name: str, signature: Signature, X: Floats, y: Floats, train:
         Inner folds.
     seed : int
         Seed of the inner folds.
+    steady : tuple
+        Patients in the rows of `X`, and their features measured again: those that are not stable over the patients that a signature learns from are kept from it.
 
     Returns
     -------
@@ -104,11 +110,11 @@ def signature_task(name: str, signature: Signature, X: Floats, y: Floats, train:
         For `learn_signatures`.
     """
     kind = type(signature)
-    key = digest(VERSION, f"{kind.__module__}.{kind.__qualname__}", signature.get_params(), digest_arrays(X, y, train), folds, seed)
-    return Task(name, key, (signature, X, y, train, folds, seed))
+    key = digest(VERSION, f"{kind.__module__}.{kind.__qualname__}", signature.get_params(), digest_arrays(X, y, train), folds, seed, *[(steady[0], r.key) for r in steady[1]])
+    return Task(name, key, (signature, X, y, train, folds, seed, steady))
 
 
-def learn_signatures(folder: Path, signature: Signature, X: Floats, y: Floats, train: NDArray[np.bool_], folds: int, seed: int) -> None:
+def learn_signatures(folder: Path, signature: Signature, X: Floats, y: Floats, train: NDArray[np.bool_], folds: int, seed: int, steady: Steady = ANYTHING) -> None:
     """Learn a block's signature on a training set, and once more without each inner fold.
 
     Writes the signature (``signature.skops``, if nobody was left out) and what classifiers will see (``columns.npz``): of the whole training set, of the outer fold, and of each inner fold as
@@ -118,25 +124,46 @@ def learn_signatures(folder: Path, signature: Signature, X: Floats, y: Floats, t
     ----------
     folder : Path
         Where to write.
-    signature, X, y, train, folds, seed : object
+    signature, X, y, train, folds, seed, steady : object
         As in `signature_task`.
+
+    Raises
+    ------
+    CaseError
+        If no feature is stable.
     """
     from sklearn.base import clone
 
     from sarcofuse.models.persist import save_estimator
 
     values, outcome, rest = X[train], y[train], X[~train]
-    whole = clone(signature).fit(values, outcome)
+    who, repeats = np.asarray(steady[0], dtype=object), steady[1]
+    who = who[train] if repeats else who
+    whole = clone(signature).fit(_without_unstable(values, who, repeats), outcome)
     fold = inner_folds(outcome, folds, seed)
     kept = {"signature_test": whole.transform(rest), "features_train": whole.features(values), "features_test": whole.features(rest), "signature_train": whole.transform(values)}
     for k in range(0 if fold is None else int(fold.max()) + 1):
         out = fold == k
-        part = clone(signature).fit(values[~out], outcome[~out])
+        part = clone(signature).fit(_without_unstable(values[~out], who[~out] if repeats else who, repeats), outcome[~out])
         kept["signature_train"][out] = part.transform(values[out]) - part.intercept_ + whole.intercept_
         kept[f"features_{k}"] = part.features(values)
     if not len(rest):
         save_estimator(whole, folder / "signature.skops")
     np.savez(folder / "columns.npz", **kept)
+
+
+def _without_unstable(values: Floats, who: NDArray[np.object_], repeats: tuple[Repeats, ...]) -> Floats:
+    """Blank the features that are not stable over these patients: what nobody has, no signature takes."""
+    problem = "no feature is stable in every respect; lower models.stability.threshold, or set models.stability.masks: false"
+    try:
+        for again in repeats:
+            values = np.where(again.stable(who.tolist()), values, np.nan)
+    except ValueError as error:
+        problem = f"{error} (models.stability)"
+        values = np.full_like(values, np.nan)
+    if repeats and np.isnan(values).all():
+        raise CaseError(SIGNATURE, f"over {len(who)} training patients {problem}")
+    return values
 
 
 def assemble(folders: Sequence[Path], view: str, fold: Integers | None) -> View:

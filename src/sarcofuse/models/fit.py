@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from sarcofuse.config import ModelsConfig
 from sarcofuse.errors import CohortError, StageError
 from sarcofuse.metrics import sensitivity_threshold, stratified_folds, youden_threshold
-from sarcofuse.models.blocks import digest_arrays, learn_signatures, signature_task
+from sarcofuse.models.blocks import ANYTHING, digest_arrays, learn_signatures, signature_task
 from sarcofuse.models.classifiers import find_classifier
-from sarcofuse.models.record import FittedModel, Floats, Signature
+from sarcofuse.models.record import FittedModel, Floats, Repeats, Signature
 from sarcofuse.models.tuning import VERSION, learn_classifier
 from sarcofuse.records import FeatureTable
 from sarcofuse.runtime import Engine, Entry, Task, digest, read_json, single_thread
@@ -91,7 +91,16 @@ def feature_sets(blocks: Iterable[str], config: ModelsConfig) -> list[FeatureSet
     return [FeatureSet(b, (b,), "features") for b in main] + fused + [FeatureSet(b, (b,), "features") for b in others]
 
 
-def fit_models(tables: Mapping[str, FeatureTable], outcome: Mapping[str, int], signature: Signature, config: ModelsConfig, engine: Engine, seed: int) -> list[FittedModel]:
+def fit_models(
+    tables: Mapping[str, FeatureTable],
+    outcome: Mapping[str, int],
+    signature: Signature,
+    config: ModelsConfig,
+    engine: Engine,
+    seed: int,
+    *,
+    repeats: Mapping[str, tuple[Repeats, ...]] | None = None,
+) -> list[FittedModel]:
     """Fit every classifier on every feature set.
 
     The training patients are dealt into outer folds, stratified by outcome. For the risks of a fold, everything (gaps, selection, signatures, tuning) is learned from the
@@ -111,6 +120,8 @@ def fit_models(tables: Mapping[str, FeatureTable], outcome: Mapping[str, int], s
         Runs and caches the work.
     seed : int
         Seed of folds and classifiers.
+    repeats : mapping of str to tuple of Repeats, optional
+        By block, features measured again: every fold, inner ones too, leaves out what is not stable over its own training patients.
 
     Returns
     -------
@@ -129,7 +140,7 @@ def fit_models(tables: Mapping[str, FeatureTable], outcome: Mapping[str, int], s
     sets = feature_sets(tables, config)
     used = {b: tables[b] for s in sets for b in s.blocks}
     data = _training(used, outcome, config, seed)
-    folders = _signatures(data, signature, config, engine, seed)
+    folders = _signatures(data, signature, config, engine, seed, repeats or {})
     jobs = [(s, c, at) for s in sets for c in config.classifiers for at in range(len(data.rounds))]
     tasks = [_classifier_task(s, c, at, data, folders, config, seed) for s, c, at in jobs]
     places = [entry.folder for entry in _run(engine, "models", learn_classifier, tasks)]
@@ -162,9 +173,10 @@ def _training(tables: Mapping[str, FeatureTable], outcome: Mapping[str, int], co
     return Training(patients, y, {b: t.rows(patients) for b, t in tables.items()}, rounds, tuple(warnings))
 
 
-def _signatures(data: Training, signature: Signature, config: ModelsConfig, engine: Engine, seed: int) -> dict[tuple[str, int], Path]:
+def _signatures(data: Training, signature: Signature, config: ModelsConfig, engine: Engine, seed: int, repeats: Mapping[str, tuple[Repeats, ...]]) -> dict[tuple[str, int], Path]:
     places = [(block, at) for at in range(len(data.rounds)) for block in data.blocks]
-    tasks = [signature_task(f"{block} {_round(at, data)}", signature, data.blocks[block], data.y, data.rounds[at], config.signature.folds, seed) for block, at in places]
+    steady = {b: (data.patient_ids, repeats[b]) if repeats.get(b) else ANYTHING for b in data.blocks}
+    tasks = [signature_task(f"{block} {_round(at, data)}", signature, data.blocks[block], data.y, data.rounds[at], config.signature.folds, seed, steady[block]) for block, at in places]
     return {place: entry.folder for place, entry in zip(places, _run(engine, "signatures", learn_signatures, tasks), strict=True)}
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sarcofuse.runtime import digest
 
 Floats = NDArray[np.float64]
 
@@ -36,6 +39,71 @@ class Signature(Protocol):
 
     def get_params(self) -> dict[str, Any]:
         """Give the settings."""
+
+
+class Keeper(Protocol):
+    """What a filter of stable features must offer: `sarcofuse.signature.StabilityFilter` does."""
+
+    def fit(self, X: Floats, y: None = None, repeats: Floats | None = None) -> Any:  # noqa: ANN401 - scikit-learn's interface
+        """Choose the features."""
+
+    def get_support(self) -> NDArray[np.bool_]:
+        """Give the features that are kept."""
+
+    def get_params(self) -> dict[str, Any]:
+        """Give the settings."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Repeats:
+    """A block's features measured again and again, by which each fold judges for itself what is stable. No outcome is part of it.
+
+    Attributes
+    ----------
+    patient_ids : tuple of str
+        Training patients, in order of the file's first axis.
+    file : Path
+        ``.npy`` of float64, shape (patients, repeats, features); the features are those of the block.
+    content : str
+        SHA-256 of the file.
+    keeper : Keeper
+        Unfitted filter.
+    """
+
+    patient_ids: tuple[str, ...]
+    file: Path
+    content: str
+    keeper: Keeper
+
+    @property
+    def key(self) -> str:
+        """What a result depends on."""
+        return digest(self.patient_ids, self.content, self.keeper.get_params())
+
+    def stable(self, patient_ids: Sequence[str]) -> NDArray[np.bool_]:
+        """Say which features are stable over some patients.
+
+        Parameters
+        ----------
+        patient_ids : sequence of str
+            Who judges; those who were not measured again are passed over.
+
+        Returns
+        -------
+        ndarray of bool, shape (features,)
+            True for a stable feature.
+
+        Raises
+        ------
+        ValueError
+            If no feature is stable.
+        """
+        from sklearn.base import clone
+
+        at = {p: i for i, p in enumerate(self.patient_ids)}
+        values = np.array(np.load(self.file, mmap_mode="r", allow_pickle=False)[[at[p] for p in patient_ids if p in at]])
+        found: NDArray[np.bool_] = clone(self.keeper).fit(values[:, 0], repeats=values).get_support()
+        return found
 
 
 class Estimator(Protocol):

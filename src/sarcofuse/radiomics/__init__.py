@@ -6,7 +6,7 @@ from sarcofuse.radiomics.cohort import Drawn, Extraction, Labels, extract_cohort
 from sarcofuse.radiomics.compute import compute_features, feature_names
 from sarcofuse.radiomics.habitats import fit_codebook, learn_habitats, voxel_features
 from sarcofuse.radiomics.regions import region_masks, region_names
-from sarcofuse.radiomics.robust import Stability, mask_agreement, robustness, robustness_many, stability
+from sarcofuse.radiomics.robust import Stability, mask_agreement, perturb_cases, robustness, robustness_many, stability
 from sarcofuse.radiomics.settings import read_settings
 from sarcofuse.radiomics.stage import describe_case, extract, extract_many, extract_radiomics, grey_levels
 
@@ -32,6 +32,7 @@ __all__ = [
     "learn_habitats",
     "mask_agreement",
     "masks_of",
+    "perturb_cases",
     "read_settings",
     "region_masks",
     "region_names",

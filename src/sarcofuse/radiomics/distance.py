@@ -52,8 +52,8 @@ def _to_surface(part: NDArray[np.bool_], spacing: tuple[float, float, float]) ->
     """Give the distance of voxels of a part from its surface; 0 elsewhere."""
     from scipy.ndimage import distance_transform_edt
 
-    distance, nearest = distance_transform_edt(part, sampling=spacing, return_indices=True)
-    own = np.ogrid[tuple(slice(n) for n in part.shape)]
-    steps = np.sqrt(sum((nearest[axis] - own[axis]).astype(np.float64) ** 2 for axis in range(3)))
-    found: Floats = distance * (1.0 - 0.5 * SHARE / np.maximum(steps, 1.0))
+    from sarcofuse.radiomics.turning import distances
+
+    nearest = distance_transform_edt(part, sampling=spacing, return_distances=False, return_indices=True)
+    found: Floats = distances(nearest, part, np.array(spacing, dtype=np.float64), SHARE)
     return found

@@ -4,7 +4,6 @@ References
 ----------
 .. [1] Zwanenburg A et al. Assessing robustness of radiomic features by image perturbation. Sci Rep 2019;9:614.
 .. [2] Donoho DL, Johnstone IM. Ideal spatial adaptation by wavelet shrinkage. Biometrika 1994;81:425-455.
-.. [3] Keys RG. Cubic convolution interpolation for digital image processing. IEEE Trans Acoust Speech Signal Process 1981;29:1153-1160.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sarcofuse.config import PerturbConfig
-from sarcofuse.radiomics.compiled import compiled
 from sarcofuse.radiomics.distance import signed_distance
 
 Bools = NDArray[np.bool_]
@@ -215,7 +213,7 @@ class Scene:
         _, height, width = self.spacing
         cos, sin, centre = math.cos(angle), math.sin(angle), self._centre - [box[1].start, box[2].start]
         matrix = np.array([cos, -sin * width / height, sin * height / width, cos])
-        return _turn(_slide(part, z), matrix, centre, np.array([y, x]))
+        return _turn(part, z, matrix, centre, np.array([y, x]))
 
 
 def bounds(inside: Bools) -> Box:
@@ -278,7 +276,7 @@ def smooth_field(shape: tuple[int, ...], spacing: Spacing, length: float, rng: n
         weights = np.exp(-0.5 * ((np.arange(n)[:, None] * s - knots) / width) ** 2)
         rows.append(weights / np.sqrt((weights**2).sum(axis=1, keepdims=True)))
     white = rng.normal(size=[w.shape[1] for w in rows])
-    found: Floats = np.einsum("za,yb,xc,abc->zyx", *rows, white, optimize=["einsum_path", (2, 3), (1, 2), (0, 1)])
+    found: Floats = (rows[0] @ (rows[1] @ (white @ rows[2].T)).reshape(len(white), -1)).reshape(shape)
     return found
 
 
@@ -308,44 +306,12 @@ def noise_level(image: NDArray[np.floating]) -> float:
     return float(np.median(known) / 0.6745) if known.size else 0.0
 
 
-@compiled
-def _cubic(t: float) -> tuple[float, float, float, float]:
-    """Give the weights of four neighbours for a place t (0 to 1) between the middle two."""
-    return t * (-0.5 + t * (1.0 - 0.5 * t)), 1.0 + t * t * (-2.5 + 1.5 * t), t * (0.5 + t * (2.0 - 1.5 * t)), t * t * (-0.5 + 0.5 * t)
+def _turn(part: Floats, slide: float, matrix: Floats, centre: Floats, shift: Floats) -> Floats:
+    """Move by so many slices, then map every slice: the value at p comes from centre + matrix (p - centre - shift), in voxels (y, x)."""
+    from sarcofuse.radiomics.turning import slide_columns, turn_columns
 
-
-def _slide(part: Floats, shift: float) -> Floats:
-    """Translate across slices; beyond the border the border's values go on."""
-    if shift == 0.0 or len(part) == 1:
-        return part
-    at = np.arange(len(part)) - shift
-    low = np.floor(at).astype(int)
-    found = np.zeros_like(part)
-    for k, weight in enumerate(_cubic(float(at[0] - low[0]))):
-        found += weight * part[np.clip(low + k - 1, 0, len(part) - 1)]
-    return found
-
-
-def _turn(part: Floats, matrix: Floats, centre: Floats, shift: Floats) -> Floats:
-    """Map every slice: the value at p comes from centre + matrix (p - centre - shift), in voxels (y, x)."""
-    found: Floats = np.ascontiguousarray(_turn_columns(np.ascontiguousarray(part.transpose(1, 2, 0)), matrix, centre, shift).transpose(2, 0, 1))
-    return found
-
-
-@compiled
-def _turn_columns(part: Floats, matrix: Floats, centre: Floats, shift: Floats) -> Floats:
-    height, width, depth = part.shape  # z runs fastest: the weights are the same along it
-    found = np.zeros_like(part)
-    for i in range(height):
-        for j in range(width):
-            dy, dx = i - centre[0] - shift[0], j - centre[1] - shift[1]
-            y, x = centre[0] + matrix[0] * dy + matrix[1] * dx, centre[1] + matrix[2] * dy + matrix[3] * dx
-            y0, x0 = math.floor(y), math.floor(x)
-            wy, wx = _cubic(y - y0), _cubic(x - x0)
-            for a in range(4):
-                row = min(max(y0 + a - 1, 0), height - 1)
-                for b in range(4):
-                    column, weight = min(max(x0 + b - 1, 0), width - 1), wy[a] * wx[b]
-                    for z in range(depth):
-                        found[i, j, z] += weight * part[row, column, z]
+    columns = np.ascontiguousarray(part.transpose(1, 2, 0))
+    if slide != 0.0 and len(part) > 1:
+        columns = slide_columns(columns, slide)
+    found: Floats = np.ascontiguousarray(turn_columns(columns, matrix, centre, shift).transpose(2, 0, 1))
     return found

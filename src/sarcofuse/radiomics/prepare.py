@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from sarcofuse.config import RadiomicsConfig
-from sarcofuse.errors import ConfigError, GeometryError, ImageError, MaskError
+from sarcofuse.errors import ConfigError, GeometryError, MaskError
 from sarcofuse.imaging import geometry_of
+from sarcofuse.radiomics.checks import as_picture, check_finite, choose_channel, choose_label, compare_grids
 from sarcofuse.radiomics.diagnostics import Diagnostics
 
 Box = tuple[slice, slice, slice]
-ROUNDING = 0.1  # voxels by which centres may differ where a grid was rounded on its way through files
 
 
 @dataclass(frozen=True)
@@ -79,18 +77,18 @@ def prepare(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patien
     ImageError
         If the image is not finite where it is needed.
     """
-    mask = _choose_channel(mask, config.label_channel, patient_id)
-    region = _choose_label(mask, config.label, patient_id)
-    _check_finite(image, patient_id)
-    differences, grid = _compare_grids(image, mask, config, patient_id)
+    mask = choose_channel(mask, config.label_channel, patient_id)
+    region = choose_label(mask, config.label, patient_id)
+    check_finite(image, patient_id)
+    differences, grid = compare_grids(image, mask, config, patient_id)
     if config.normalize:
         image = _normalise(image, config)
     if config.resampledPixelSpacing is not None and config.interpolator is not None:
-        image, chosen = _resample(image, _picture(region, grid), config, patient_id)
+        image, chosen = _resample(image, as_picture(region, grid), config, patient_id)
         _note(notes, "interpolated", image, chosen)
         region = sitk.GetArrayFromImage(chosen).astype(bool)
     elif differences:
-        chosen = _picture(region, grid)
+        chosen = as_picture(region, grid)
         _region_within(image, chosen, patient_id)
         chosen = sitk.Resample(chosen, image, sitk.Transform(), sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8)
         _note(notes, "corrected", image, chosen)
@@ -111,65 +109,7 @@ def prepare(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patien
 def _note(notes: Diagnostics | None, step: str, image: sitk.Image, mask: sitk.Image | NDArray[np.bool_]) -> None:
     if notes is None:
         return
-    notes.step(step, image, _picture(mask, image) if isinstance(mask, np.ndarray) else mask)
-
-
-def _picture(region: NDArray[np.bool_], grid: sitk.Image) -> sitk.Image:
-    found = sitk.GetImageFromArray(region.view(np.uint8))
-    found.CopyInformation(grid)
-    return found
-
-
-def _compare_grids(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patient_id: str) -> tuple[list[str], sitk.Image]:
-    """Say where the grids differ, in words, and whose grid the region has; a mask that differs by rounding alone takes the image's if that is asked for."""
-    one, other = geometry_of(image), geometry_of(mask)
-    differences = one.differences(other, config.geometryTolerance)
-    if not differences or config.correctMask:
-        return differences, mask
-    apart = ""
-    if one.size == other.size:
-        corners = list(product(*[(0, n - 1) for n in one.size]))
-        gap = max(math.dist(image.TransformIndexToPhysicalPoint(c), mask.TransformIndexToPhysicalPoint(c)) for c in corners)
-        share = gap / min(one.spacing)
-        if config.fixGeometry and share <= ROUNDING:
-            return [], image
-        apart = f"; voxel centres lie up to {gap:.4g} mm apart, {share:.2g} voxels"
-        apart += ", which is rounding that fixGeometry: true (--fix-geometry) repairs" if share <= ROUNDING else f": more than the rounding of {ROUNDING} voxels that fixGeometry repairs"
-    message = f"image and mask lie on different grids (image against mask): {'; '.join(differences)}{apart}; expected one grid. Resample the mask onto the image, or set correctMask: true"
-    raise GeometryError(patient_id, message)
-
-
-def _choose_channel(mask: sitk.Image, channel: int, patient_id: str) -> sitk.Image:
-    count = mask.GetNumberOfComponentsPerPixel()
-    if channel >= count:
-        message = f"mask holds {count} value{'s' * (count > 1)} a voxel; label_channel {channel} asks for number {channel + 1}. Set label_channel to at most {count - 1}"
-        raise MaskError(patient_id, message)
-    return sitk.VectorIndexSelectionCast(mask, channel) if count > 1 else mask
-
-
-def _choose_label(mask: sitk.Image, label: int, patient_id: str) -> NDArray[np.bool_]:
-    values = sitk.GetArrayViewFromImage(mask)
-    inside: NDArray[np.bool_] = values == label
-    if not inside.any():
-        labels = [f"{v:g}" for v in np.unique(values) if v != 0]
-        found = f"its labels are {', '.join(labels[:8])}" if labels else f"it is empty: 0 voxels of {values.size}"
-        message = f"mask has no voxel of label {label}; {found}. Draw the region, or set label to one that is there"
-        raise MaskError(patient_id, message)
-    return inside
-
-
-def _check_finite(image: sitk.Image, patient_id: str) -> None:
-    if image.GetNumberOfComponentsPerPixel() != 1 or image.GetDimension() != 3:
-        message = f"image has {image.GetDimension()} dimensions and {image.GetNumberOfComponentsPerPixel()} values a voxel; expected 3 and 1"
-        raise ImageError(patient_id, message)
-    if image.GetPixelID() not in (sitk.sitkFloat32, sitk.sitkFloat64):
-        return
-    values = sitk.GetArrayViewFromImage(image)
-    bad = values.size - int(np.count_nonzero(np.isfinite(values)))
-    if bad:
-        where = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
-        message = f"image holds {bad} voxels of {values.size} that are NaN or infinite, the first at (z, y, x) = {where}; expected finite intensities. Fill them or export the image again"
-        raise ImageError(patient_id, message)
+    notes.step(step, image, as_picture(mask, image) if isinstance(mask, np.ndarray) else mask)
 
 
 def _normalise(image: sitk.Image, config: RadiomicsConfig) -> sitk.Image:

@@ -22,7 +22,7 @@ from sarcofuse.radiomics.settings import read_settings
 from sarcofuse.radiomics.shared import measure_masks
 from sarcofuse.radiomics.stage import BARE, _labels, _picture, compile_kernels
 from sarcofuse.radiomics.stage import VERSION as FEATURES
-from sarcofuse.records import FeatureTable, Mask, Patient, SetAside, Volume
+from sarcofuse.records import Case, FeatureTable, Mask, Patient, SetAside, Volume
 from sarcofuse.runtime import Engine, Task, digest, digest_file, read_json, single_thread, write_json
 
 if TYPE_CHECKING:
@@ -198,6 +198,46 @@ def robustness_many(
         else:
             key = digest(VERSION, FEATURES, config, changes, perturbations, seed, digest_file(p.image), digest_file(p.mask))
             tasks.append(Task(p.patient_id, key, (p.image, p.mask, config, (perturbations, seed, changes), p.patient_id)))
+    tables, failed = _perturb_all(tasks, config, engine)
+    return tables, aside + failed
+
+
+def perturb_cases(
+    cases: Sequence[Case], config: RadiomicsConfig, engine: Engine, perturbations: int, *, seed: int = 0, changes: PerturbConfig | None = None
+) -> tuple[dict[str, FeatureTable], list[SetAside]]:
+    """Compute the radiomic features of a study's cases under the same perturbations, within the masks that their features are taken from.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+        Prepared images and masks; those without a mask are passed over.
+    config : RadiomicsConfig
+        The settings; `label` is not used, as prepared masks hold 1.
+    engine : Engine
+        Runs the work, one task a case.
+    perturbations : int
+        How many.
+    seed : int
+        Seed of everything drawn.
+    changes : PerturbConfig, optional
+        What the perturbations are, and how strong.
+
+    Returns
+    -------
+    tables : dict of str to FeatureTable
+        By patient, as `robustness` gives them.
+    set_aside : list of SetAside
+        Cases that could not be measured, with reasons.
+    """
+    config, changes = config.model_copy(update={"label": 1}), changes or PerturbConfig()
+    how = (perturbations, seed, changes)
+    masked = [c for c in cases if c.mask is not None]
+    fixed = (VERSION, FEATURES, config, changes, perturbations, seed)
+    tasks = [Task(c.patient_id, digest(*fixed, c.image_digest, c.mask_digest), (c.image, c.mask, config, how, c.patient_id)) for c in masked]
+    return _perturb_all(tasks, config, engine)
+
+
+def _perturb_all(tasks: Sequence[Task], config: RadiomicsConfig, engine: Engine) -> tuple[dict[str, FeatureTable], list[SetAside]]:
     if any(not (engine.cache / STAGE / t.key).is_dir() for t in tasks):
         compile_kernels(config.dialect)
     done, failed = engine.run(STAGE, _perturb_case, tasks)
@@ -206,7 +246,7 @@ def robustness_many(
         found = read_json(entry.folder / RESULT)
         values = np.array([[float("nan") if row[n] is None else row[n] for n in names] for row in found.values()])
         tables[entry.patient_id] = FeatureTable("radiomic", tuple(found), names, values)
-    return tables, aside + failed
+    return tables, failed
 
 
 def _perturb_case(folder: Path, image: Path, mask: Path, config: RadiomicsConfig, how: tuple[int, int, PerturbConfig], patient_id: str) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sarcofuse.config import RadiomicsConfig
 from sarcofuse.errors import MaskError
 from sarcofuse.imaging import geometry_of
+from sarcofuse.radiomics.checks import as_picture
 from sarcofuse.radiomics.compute import SHAPES, _intensity, _shape, feature_names, measure
 from sarcofuse.radiomics.filters import filtered
 from sarcofuse.radiomics.prepare import Prepared, prepare
@@ -57,13 +58,13 @@ def measure_masks(image: sitk.Image, masks: Sequence[Bools], config: RadiomicsCo
 
 def _alone(image: sitk.Image, mask: Bools, config: RadiomicsConfig, patient_id: str) -> dict[str, float]:
     try:
-        return measure(image, _picture(mask, image), config, patient_id)
+        return measure(image, as_picture(mask, image), config, patient_id)
     except MaskError:
         return {}
 
 
 def _together(image: sitk.Image, masks: Sequence[Bools], config: RadiomicsConfig, patient_id: str) -> list[dict[str, float]]:
-    every = prepare(image, _picture(np.any(masks, axis=0), image), config.model_copy(update={"resegmentRange": None}), patient_id)
+    every = prepare(image, as_picture(np.any(masks, axis=0), image), config.model_copy(update={"resegmentRange": None}), patient_id)
     parts = [_prepare(image, mask, every.image, config, patient_id) for mask in masks]
     found: list[dict[str, float]] = [{} for _ in masks]
     regions: dict[tuple[int, int], Region] = {}
@@ -82,16 +83,10 @@ def _together(image: sitk.Image, masks: Sequence[Bools], config: RadiomicsConfig
 
 def _prepare(image: sitk.Image, mask: Bools, prepared: sitk.Image, config: RadiomicsConfig, patient_id: str) -> Prepared | None:
     """Give one mask on the prepared image; None where it is too small."""
-    picture = _picture(mask, image)
+    picture = as_picture(mask, image)
     if geometry_of(image) != geometry_of(prepared):
         picture = sitk.Resample(picture, prepared, sitk.Transform(), sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8)
     try:
         return prepare(prepared, picture, config.model_copy(update=AS_IT_IS), patient_id)
     except MaskError:
         return None
-
-
-def _picture(mask: Bools, image: sitk.Image) -> sitk.Image:
-    picture = sitk.GetImageFromArray(mask.astype(np.uint8))
-    picture.CopyInformation(image)
-    return picture

@@ -64,7 +64,11 @@ SECTIONS: tuple[Section, ...] = (
             Part("quality of each mask", ("quality.json",), segmentation.quality_plot),
         ),
     ),
-    Section("signatures", "Signatures", (Part("signatures", ("models.json",), signatures.signatures),)),
+    Section(
+        "signatures",
+        "Signatures",
+        (Part("signatures", ("models.json",), signatures.signatures), Part("stable features", ("stability.csv",), signatures.stable, expected=False)),
+    ),
     Section(
         "models",
         "The models",

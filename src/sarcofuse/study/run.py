@@ -15,7 +15,7 @@ from sarcofuse.runtime import Engine, digest_file, read_json, read_table, write_
 from sarcofuse.study.folder import RunFolder
 
 if TYPE_CHECKING:
-    from sarcofuse.models import FittedModel
+    from sarcofuse.models import FittedModel, Repeats
     from sarcofuse.models.record import Signature
 
 STAGES = ("cohort", "preprocess", "segment", "radiomics", "deep", "models", "evaluation", "report")
@@ -60,6 +60,8 @@ class _Study:
     models: list[FittedModel] = field(default_factory=list)
     predictions: list[Prediction] = field(default_factory=list)
     segmenter: Path | None = None
+    given: list[Case] = field(default_factory=list)  # training cases with given masks, where features are taken from automatic ones
+    repeats: dict[str, tuple[Repeats, ...]] = field(default_factory=dict)
 
     @property
     def outcome(self) -> dict[str, int]:
@@ -178,6 +180,7 @@ def _segment(state: _Study) -> None:
         segmenter = segment.train(training, config, state.engine, state.config.seed)
         state.segmenter = segmenter.folder
         learned = [c for c in training if c.patient_id in segmenter.folds]
+        state.given = learned
         held_out, quality_out, aside_out = segment.segment(segmenter, learned, config, state.engine, out_of_fold=True)
         known = {c.patient_id for c in learned}
         others = [c for c in state.cases if c.patient_id not in known]
@@ -198,6 +201,10 @@ def _radiomics(state: _Study) -> None:
     table, aside = radiomics.extract(state.cases, learned, state.engine)
     state.folder.write_levels(radiomics.grey_levels(state.cases, learned, state.engine))
     _keep_table(state, table, aside)
+    if state.config.models.stability.perturbations:
+        from sarcofuse.study.stability import perturb_training
+
+        state.repeats["radiomic"] = perturb_training(state.cases, state.given, table, learned, state.config.models.stability, state.engine, state.config.seed, state.folder.path)
 
 
 def _deep(state: _Study) -> None:
@@ -225,7 +232,7 @@ def _models(state: _Study) -> None:
     complete = [p for p in state.cohort.patients if all(p.patient_id in t.patient_ids for t in state.tables.values())]
     training = [p.patient_id for p in complete if p.split == "train"]
     tables = {name: FeatureTable(name, tuple(training), t.names, t.rows(training)) for name, t in state.tables.items()}
-    state.models = models.fit_models(tables, {p: outcome[p] for p in training}, make_signature(config.models.signature, config.seed), config.models, state.engine, config.seed)
+    state.models = models.fit_models(tables, {p: outcome[p] for p in training}, make_signature(config.models.signature, config.seed), config.models, state.engine, config.seed, repeats=state.repeats)
     lead = lead_model(state.models, config)
     for model in state.models:
         state.folder.warnings += [w for w in model.warnings if w not in state.folder.warnings]

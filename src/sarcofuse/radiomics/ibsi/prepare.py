@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from sarcofuse.config import IbsiConfig, RadiomicsConfig
 from sarcofuse.errors import GeometryError, MaskError
+from sarcofuse.radiomics.checks import as_picture, check_finite, choose_channel, choose_label, compare_grids
 from sarcofuse.radiomics.ibsi.interpolate import Axis, along, coefficients
-from sarcofuse.radiomics.prepare import _check_finite, _choose_channel, _choose_label, _compare_grids, _picture
 
 Box = tuple[slice, slice, slice]
 REACH = 30  # voxels; a cubic spline depends on those farther away by less than 1e-16
@@ -99,12 +99,12 @@ def prepare(image: sitk.Image, mask: sitk.Image, config: RadiomicsConfig, patien
     ImageError
         If the image is not finite.
     """
-    mask = _choose_channel(mask, config.label_channel, patient_id)
-    region = _choose_label(mask, config.label, patient_id)
-    _check_finite(image, patient_id)
-    differences, grid = _compare_grids(image, mask, config, patient_id)
+    mask = choose_channel(mask, config.label_channel, patient_id)
+    region = choose_label(mask, config.label, patient_id)
+    check_finite(image, patient_id)
+    differences, grid = compare_grids(image, mask, config, patient_id)
     if differences:
-        region = _align(image, _picture(region, grid), patient_id)
+        region = _align(image, as_picture(region, grid), patient_id)
     x, y, z = image.GetSpacing()
     masked = _interpolate(sitk.GetArrayViewFromImage(image), region, (z, y, x), config.ibsi, margin)
     if not masked.outline.any():

@@ -63,6 +63,40 @@ def signatures(run: RunFolder, studio: Studio) -> list[Block]:
     return blocks
 
 
+def stable(run: RunFolder, studio: Studio) -> list[Block]:  # noqa: ARG001 - every part has this form
+    """Say how many radiomic features outlast perturbation.
+
+    Parameters
+    ----------
+    run : RunFolder
+        What there is to show.
+    studio : Studio
+        Who draws.
+
+    Returns
+    -------
+    list of Block
+        What to print.
+    """
+    import pandas as pd
+
+    frame = pd.read_csv(run.path / "stability.csv", index_col="feature")
+    settings = run.setting("models", "stability", default={})
+    form, least = str(settings.get("form", "2,1")), float(settings.get("threshold", 0.75))
+    column = f"icc{form.replace(',', '')}" + "_low" * bool(settings.get("bound", True))
+    figure_meant = "the lower end of the 95 % interval of " * column.endswith("_low") + f"the intraclass correlation ICC({form})"
+    text = (
+        f"{int(frame['stable'].sum())} of {len(frame)} radiomic features are stable: over {int(frame['patients'].max())} training patients and "
+        f"{settings.get('perturbations', 0)} perturbations of mask and image {figure_meant} is at least {least:g}. "
+        "In cross-validation every fold judged by its own training patients. No outcome and no test patient took part; all figures are in stability.csv."
+    )
+    if f"masks_{column}" in frame:
+        reached = int((frame[f"masks_{column}"] >= least).sum())
+        text += f" Between out-of-fold and given masks of {int(frame['masks_patients'].max())} of these patients {reached} features reach as much"
+        text += ", and only those are used." if settings.get("masks") else "; this was not asked of them."
+    return [Paragraph(text)]
+
+
 def by_block(run: RunFolder) -> dict[str, Mapping[str, Any]]:
     """Collect one signature a block: the primary model's where it has one, else the first model's.
 
