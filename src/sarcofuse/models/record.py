@@ -45,7 +45,17 @@ class Keeper(Protocol):
     """What a filter of stable features must offer: `sarcofuse.signature.StabilityFilter` does."""
 
     def fit(self, X: Floats, y: None = None, repeats: Floats | None = None) -> Any:  # noqa: ANN401 - scikit-learn's interface
-        """Choose the features."""
+        """Choose the features.
+
+        Parameters
+        ----------
+        X : ndarray, shape (patients, features)
+            Features.
+        y : None
+            Not used.
+        repeats : ndarray, shape (patients, repeats, features)
+            The same patients' features, measured again and again.
+        """
 
     def get_support(self) -> NDArray[np.bool_]:
         """Give the features that are kept."""
