@@ -62,3 +62,33 @@ def treat_all(y: ArrayLike, thresholds: ArrayLike) -> Floats:
     """
     benefit: Floats = net_benefit(y, np.ones(np.asarray(y).shape), thresholds)[0]
     return benefit
+
+
+def net_reduction(y: ArrayLike, risk: ArrayLike, thresholds: ArrayLike, counts: Floats | None = None) -> Floats:
+    """Interventions avoided per 100 patients, with no fewer events found, against treating everybody [1]_.
+
+    Parameters
+    ----------
+    y : array-like of 0 and 1, shape (patients,)
+        Outcome.
+    risk : array-like, shape (patients,)
+        Risks.
+    thresholds : array-like, shape (thresholds,)
+        Threshold probabilities, above 0 and below 1.
+    counts : ndarray, shape (samples, patients), optional
+        How often each patient stands in each (bootstrap) sample; by default one sample with everybody once.
+
+    Returns
+    -------
+    ndarray, shape (samples, thresholds)
+        Gain in net benefit over treating everybody, over the odds of the threshold, times 100; NaN without patients.
+
+    References
+    ----------
+    .. [1] Vickers AJ, Cronin AM, Elkin EB, Gonen M. Extensions to decision curve analysis, a novel method for evaluating diagnostic tests, prediction models and molecular
+       markers. BMC Med Inform Decis Mak 2008;8:53.
+    """
+    cut = np.asarray(thresholds, dtype=np.float64)
+    everybody = net_benefit(y, np.ones(np.asarray(y).shape), cut, counts)
+    gained: Floats = 100.0 * (net_benefit(y, risk, cut, counts) - everybody) * (1.0 - cut) / cut
+    return gained

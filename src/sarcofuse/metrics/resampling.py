@@ -88,10 +88,36 @@ def bootstrap_auc(y: ArrayLike, score: ArrayLike, counts: Floats) -> Floats:
     event, values = pair(y, score)
     if event.all() or not event.any() or np.isnan(values).any():
         return np.full(len(counts), np.nan)
-    against = values[event][:, None] - values[~event][None, :]
-    order = 0.5 + 0.5 * np.sign(against)
-    pairs = counts[:, event].sum(axis=1) * counts[:, ~event].sum(axis=1)
-    areas: Floats = ((counts[:, event] @ order) * counts[:, ~event]).sum(axis=1) / pairs
+    return weighted_auc(np.where(event, counts, 0.0), np.where(event, 0.0, counts), values)
+
+
+def weighted_auc(events: Floats, others: Floats, score: ArrayLike) -> Floats:
+    """AUC where every patient stands for so many with the event and so many without it.
+
+    Parameters
+    ----------
+    events, others : ndarray, shape (samples, patients)
+        Weights of each patient in each sample.
+    score : array-like, shape (patients,)
+        Higher means more likely an event.
+
+    Returns
+    -------
+    ndarray, shape (samples,)
+        Areas, ties counting half; NaN without weight on either side.
+    """
+    values = np.asarray(score, dtype=np.float64)
+    if not values.size:
+        return np.full(len(events), np.nan)
+    order = np.argsort(values, kind="stable")
+    ranked = values[order]
+    last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], np.True_))
+    found = np.cumsum(events[:, order], axis=1)[:, last]  # up to each distinct score
+    passed = np.cumsum(others[:, order], axis=1)[:, last]
+    step = np.diff(found, axis=1, prepend=0.0)
+    below = np.concatenate([np.zeros((len(events), 1)), passed[:, :-1]], axis=1)
+    pairs = 2.0 * found[:, -1] * passed[:, -1]
+    areas: Floats = np.divide((step * (below + passed)).sum(axis=1), pairs, out=np.full(len(events), np.nan), where=pairs > 0)
     return areas
 
 
