@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+import zlib
+from importlib import import_module
 
 import numpy as np
 import pytest
-from sklearn.metrics import brier_score_loss, roc_auc_score
+from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 from sarcofuse.config import EvaluationConfig
 from sarcofuse.errors import StageError
 from sarcofuse.evaluation import evaluate
-from sarcofuse.metrics import RATES, delong_test, holm, wilson_interval
+from sarcofuse.metrics import RATES, auc, bca_interval, bootstrap_auc, delong_test, holm, hosmer_lemeshow, leave_out, percentile_interval, stratified_counts, wilson_interval
 from sarcofuse.records import Outcomes, Prediction
 
 SIZES = {"train": 80, "internal": 40, "external": 50}
-METRICS = ("auc", *RATES, "brier", "calibration_slope", "calibration_intercept")
+METRICS = ("auc", *RATES, "brier", "calibration_slope", "calibration_intercept", "ici", "e90", "average_precision")
 FAST = EvaluationConfig(bootstrap=200)
 STRENGTH = {"radiomic": 0.8, "deep": 0.6, "dlr": 1.6, "clinical": 0.2}
 
@@ -69,6 +71,7 @@ def test_figures_are_those_of_scikit_learn(rows_and_result):
         assert m["brier"]["value"] == pytest.approx(brier_score_loss(y, risk), abs=1e-12)
         assert m["sensitivity"]["value"] == pytest.approx(positive[y == 1].mean())
         assert m["npv"]["value"] == pytest.approx(1 - y[~positive].mean())
+        assert m["average_precision"]["value"] == pytest.approx(average_precision_score(y, risk), abs=1e-12)
 
 
 def test_operating_point_is_the_locked_one_and_not_found_anew():
@@ -94,6 +97,7 @@ def test_a_perfect_auc_keeps_a_width():
     for m in evaluate(perfect, Outcomes(truth, split), FAST, 0).metrics["models"]:
         assert 0.8 < m["auc"]["low"] < m["auc"]["value"] == m["auc"]["high"] == 1.0
         assert m["calibration_slope"]["value"] is None
+        assert m["average_precision"] == {"value": 1.0, "low": None, "high": None}
 
 
 def test_comparisons_are_delongs_with_holms_correction(rows_and_result):
@@ -136,8 +140,48 @@ def test_curves_have_all_their_points(rows_and_result):
         decision = c["decision"]
         assert {len(v) for v in decision.values()} == {99}
         assert decision["threshold"][0] == 0.01
+        assert c["pr"]["recall"][-1] == 1.0
+        assert c["pr"]["precision"][-1] == pytest.approx(m["events"] / m["patients"])
+        reduction = c["reduction"]
+        gain = np.array(decision["net_benefit"]) - decision["treat_all"]
+        cut = np.array(decision["threshold"])
+        np.testing.assert_allclose(reduction["avoided"], 100 * gain / (cut / (1 - cut)), atol=1e-9)
         inside = [low <= b <= high for low, b, high in zip(decision["low"], decision["net_benefit"], decision["high"], strict=True)]
         assert np.mean(inside) > 0.9
+
+
+def test_intervals_are_bca_unless_percentiles_are_wanted(rows_and_result):
+    rows, truth, result, _ = rows_and_result
+    y, risk, _ = of(rows, truth, features="dlr", classifier="logistic", split="external")
+    plain = evaluate(rows, Outcomes(truth, study()[2]), EvaluationConfig(bootstrap=200, intervals="percentile"), 0)
+    counts, plan = stratified_counts(y, 200, [0, zlib.crc32(b"external")]), leave_out(y)
+    drawn = bootstrap_auc(y, risk, counts)
+    wanted = bca_interval(auc(y, risk), drawn, bootstrap_auc(y, risk, plan.weights(0, y.size)), plan.stratum)
+    usual = percentile_interval(auc(y, risk), drawn)
+    for found, expected in ((result, wanted), (plain, usual)):
+        row = next(m for m in found.metrics["models"] if (m["features"], m["classifier"], m["split"]) == ("dlr", "logistic", "external"))
+        assert (row["auc"]["low"], row["auc"]["high"]) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_hosmer_and_lemeshow_are_asked_when_wanted(rows_and_result):
+    rows, truth, _, _ = rows_and_result
+    row = evaluate(rows, Outcomes(truth, study()[2]), EvaluationConfig(bootstrap=100, hosmer_lemeshow=True), 0).metrics["models"][0]
+    y, risk, _ = of(rows, truth, features="radiomic", classifier="extratrees", split="train")
+    test = hosmer_lemeshow(y, risk)
+    assert row["hosmer_lemeshow"] == {"statistic": test.statistic, "freedom": test.freedom, "p": test.p}
+
+
+def test_many_patients_are_sampled_in_batches(monkeypatch):
+    rows, truth, split = study(features=("dlr", "radiomic"), classifiers=("logistic",))
+    whole = evaluate(rows, Outcomes(truth, split), EvaluationConfig(bootstrap=1500), 0)
+    monkeypatch.setattr("sarcofuse.evaluation.sampling._ENTRIES", 80 * 600)
+    monkeypatch.setattr(import_module("sarcofuse.evaluation.evaluate"), "_HELD", 0)
+    parts = evaluate(rows, Outcomes(truth, split), EvaluationConfig(bootstrap=1500), 0)
+    for a, b in zip(whole.metrics["models"], parts.metrics["models"], strict=True):
+        for name in ("auc", "brier", "calibration_slope"):
+            assert a[name]["value"] == b[name]["value"]
+            assert (a[name]["low"], a[name]["high"]) == pytest.approx((b[name]["low"], b[name]["high"]), abs=0.12)
+    assert parts.metrics["comparisons"][0]["idi"]["low"] is not None
 
 
 def test_result_is_plain_json_with_the_lists_of_the_study():

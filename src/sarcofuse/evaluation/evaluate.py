@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from sarcofuse.config import EvaluationConfig
-from sarcofuse.errors import StageError
-from sarcofuse.evaluation.statistics import Floats, Integers, curves, figures
-from sarcofuse.metrics import delong_test, holm, stratified_counts
-from sarcofuse.records import SPLITS, Outcomes, Prediction
+from sarcofuse.evaluation.comparison import compared, fused
+from sarcofuse.evaluation.development import sample_size
+from sarcofuse.evaluation.followup import PatientData, check_times, follow_up
+from sarcofuse.evaluation.groups import Floats, Group, estimate, grouped
+from sarcofuse.evaluation.sampling import Sampling
+from sarcofuse.evaluation.statistics import FIGURES, benefits, curves, figures, fit_test, measured
+from sarcofuse.evaluation.subgroups import check_columns, subgroups
+from sarcofuse.records import Outcomes, Prediction
 from sarcofuse.runtime import plain, single_thread
 
 FORMAT = 1
-PAIRS = (("dlr", "radiomic"), ("dlr", "deep"), ("radiomic", "deep"))
+_FEW = 10
+_HELD = 60_000_000  # weights of all samples of a split that are kept for the comparisons, 0.5 GB
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +44,15 @@ class Evaluation:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Group:
-    """One model on one split, patients in order of patient_id."""
+@dataclass(slots=True)
+class _Work:
+    """What is gathered split by split."""
 
-    features: str
-    classifier: str
-    split: str
-    primary: bool
-    patients: tuple[str, ...]
-    y: Integers
-    risk: Floats
-    positive: Any = field(default=None)
+    measured: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
+    drawn: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
+    areas: dict[tuple[str, str, str], Floats] = field(default_factory=dict)
+    samplings: dict[str, Sampling] = field(default_factory=dict)
+    weights: dict[str, list[Floats]] = field(default_factory=dict)
 
 
 def evaluate(
@@ -61,12 +63,14 @@ def evaluate(
     *,
     segmentation: Sequence[Mapping[str, Any]] = (),
     bayes: Sequence[Mapping[str, Any]] = (),
+    patients: PatientData | None = None,
+    candidates: Mapping[str, int] | None = None,
 ) -> Evaluation:
     """Measure every model on every split, and compare feature sets.
 
     Training rows hold out-of-fold risks. Sensitivity and the like use the locked operating point, that is `Prediction.positive`. All models of a split are measured on
     the same bootstrap samples. For every classifier and split the feature sets DLR, radiomic and deep are compared pair by pair with DeLong's test, with Holm's
-    correction over all comparisons of the split.
+    correction over all comparisons of the split; DLR also by net reclassification and integrated discrimination, and its AUC is laid beside that of independent sources.
 
     Parameters
     ----------
@@ -80,6 +84,10 @@ def evaluate(
         Seed of the bootstrap.
     segmentation, bayes : sequence of mapping
         Further lists of metrics.json, taken as they are.
+    patients : PatientData, optional
+        Clinical columns, without which there are no subgroups, and follow-up times, without which there is no ``survival``.
+    candidates : mapping of str to int, optional
+        Candidate predictors of each feature set, for the criteria of sample size.
 
     Returns
     -------
@@ -89,78 +97,81 @@ def evaluate(
     Raises
     ------
     StageError
-        If there are no predictions, a patient is predicted twice by one model, or has no outcome.
+        If there are no predictions, a patient is predicted twice by one model, or has no outcome; if a subgroup's column or a follow-up time is not there.
     """
+    data = patients or PatientData()
+    check_columns(data.clinical, config)  # before the seal is broken for nothing
+    check_times(predictions, data)
     truth = {**outcomes.open("evaluation"), **outcomes.training}
-    groups = _group(predictions, truth)
-    measured, drawn, warnings = [], [], []
+    groups = grouped(predictions, truth)
+    work = _Work()
     with single_thread():
-        for group in groups:
-            counts = stratified_counts(group.y, config.bootstrap, [seed, zlib.crc32(group.split.encode())])
-            head = {"features": group.features, "classifier": group.classifier, "split": group.split}
-            found = figures(group.y, group.risk, group.positive, counts, config.confidence)
-            size = {"primary": group.primary, "patients": group.y.size, "events": int(group.y.sum())}
-            measured.append({**head, **size, **{name: asdict(e) for name, e in found.items()}})
-            drawn.append({**head, **curves(group.y, group.risk, counts, config.confidence)})
+        for split in dict.fromkeys(g.split for g in groups):
+            _measure(split, [g for g in groups if g.split == split], config, seed, work)
+        comparisons = compared(groups, work.samplings, work.weights, config)
+        audit = fused(groups, work.samplings, work.areas)
+        parts, tests = subgroups(groups, data.clinical, config, seed) if config.subgroups else ([], [])
+        both = {s: (work.samplings[s], work.weights[s]) for s in work.samplings}
+        survival, lines = follow_up(groups, data, both, config) if data.time else ([], [])
+    places = [(g.features, g.classifier, g.split) for g in groups]
+    metrics = {
+        "format": FORMAT,
+        "models": [work.measured[p] for p in places],
+        "comparisons": comparisons,
+        "fusion": audit,
+        "subgroups": parts,
+        "interactions": tests,
+        "sample_size": sample_size(groups, candidates or {}),
+        "survival": survival,
+        "segmentation": list(segmentation),
+        "bayes": list(bayes),
+    }
+    drawn: dict[str, Any] = {"models": [work.drawn[p] for p in places]}
+    return Evaluation(_plain(metrics), _plain({**drawn, "survival": lines} if lines else drawn), _warnings(groups, audit))
+
+
+def _measure(split: str, groups: Sequence[Group], config: EvaluationConfig, seed: int, work: _Work) -> None:
+    """Measure all models of a split on the same samples, a batch of samples at a time."""
+    samplings: dict[tuple[str, ...], Sampling] = {}
+    for group in groups:  # models are applied to the same patients, but for a mistake that the comparison will name
+        samplings.setdefault(group.patients, Sampling(group.y, config, [seed, zlib.crc32(split.encode())]))
+    for patients, sampling in samplings.items():
+        mine = [g for g in groups if g.patients == patients]
+        rows: dict[str, list[dict[str, Floats]]] = {g.features + " " + g.classifier: [] for g in mine}
+        gains: dict[str, list[Floats]] = {name: [] for name in rows}
+        held = list[Floats]()
+        small = (config.bootstrap + sampling.plan.stratum.size) * sampling.y.size <= _HELD
+        for counts in sampling.batches():
+            held += [counts] if small else []
+            for group in mine:
+                rows[group.features + " " + group.classifier].append(measured(group, counts))
+                gains[group.features + " " + group.classifier].append(benefits(group, counts))
+        work.samplings.setdefault(split, sampling)
+        work.weights.setdefault(split, held)
+        for group in mine:
+            name, place = group.features + " " + group.classifier, (group.features, group.classifier, split)
+            whole = {f: np.concatenate([r[f] for r in rows[name]]) for f in FIGURES}
+            found = figures(group, sampling, whole)
+            size = {"primary": group.primary, "patients": int(group.y.size), "events": int(group.y.sum())}
+            test = fit_test(group) if config.hosmer_lemeshow else {}
+            work.measured[place] = {**group.head, **size, **{f: estimate(e) for f, e in found.items()}, **test}
+            work.drawn[place] = {**group.head, **curves(group, sampling, np.concatenate(gains[name]))}
+            work.areas[place] = np.concatenate([[found["auc"].value], whole["auc"]])
+
+
+def _warnings(groups: Sequence[Group], audit: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    warnings = []
     for split, y in {g.split: g.y for g in groups}.items():
         if min(int(y.sum()), int(y.size - y.sum())) < _FEW:
             warnings.append(f"split {split} has {int(y.sum())} patients with the event and {int(y.size - y.sum())} without it: too few to tell models apart; look at the intervals")
-    metrics = {"format": FORMAT, "models": measured, "comparisons": _compare(groups, config.confidence), "segmentation": list(segmentation), "bayes": list(bayes)}
-    return Evaluation(_plain(metrics), _plain({"models": drawn}), tuple(warnings))
-
-
-_FEW = 10
+    warnings += [
+        f"{row['features']} {row['classifier']} has an AUC of {row['auc']['value']:.3f} on split {row['split']}, more than the {row['independent']['value']:.3f} that its sources "
+        "would give if they were independent: too good to be true, unless they correct each other's noise; look for leakage"
+        for row in audit
+        if row["excess"]["low"] > 0
+    ]
+    return tuple(warnings)
 
 
 def _plain(content: Mapping[str, Any]) -> dict[str, Any]:
     return dict(plain(content))  # type: ignore[call-overload, no-any-return]
-
-
-def _group(predictions: Sequence[Prediction], truth: Mapping[str, int]) -> list[_Group]:
-    """Sort the rows by model and split; models in order of appearance by name, splits in the order of the study."""
-    if not predictions:
-        message = "evaluation: there are no predictions to evaluate"
-        raise StageError(message)
-    rows: dict[tuple[str, str, str], dict[str, Prediction]] = {}
-    for p in predictions:
-        if p.patient_id not in truth:
-            message = f"evaluation: patient {p.patient_id} has a prediction but no outcome"
-            raise StageError(message)
-        group = rows.setdefault((p.features, p.classifier, p.split), {})
-        if p.patient_id in group:
-            message = f"evaluation: patient {p.patient_id} has two predictions by the model {p.features} {p.classifier}; expected one"
-            raise StageError(message)
-        group[p.patient_id] = p
-    groups = []
-    for features, classifier, split in sorted(rows, key=_place):
-        members = [p for _, p in sorted(rows[features, classifier, split].items())]
-        y = np.array([truth[p.patient_id] for p in members], dtype=np.int64)
-        risk, positive = np.array([p.risk for p in members], dtype=np.float64), np.array([p.positive for p in members], dtype=bool)
-        groups.append(_Group(features, classifier, split, members[0].primary, tuple(p.patient_id for p in members), y, risk, positive))
-    return groups
-
-
-def _place(key: tuple[str, str, str]) -> tuple[int, str, str, int]:
-    main = ("radiomic", "deep", "dlr")
-    return main.index(key[0]) if key[0] in main else len(main), key[0], key[1], SPLITS.index(key[2])
-
-
-def _compare(groups: Sequence[_Group], confidence: float) -> list[dict[str, Any]]:
-    by = {(g.features, g.classifier, g.split): g for g in groups}
-    found: list[dict[str, Any]] = []
-    for split in SPLITS:
-        rows: list[dict[str, Any]] = []
-        for classifier in sorted({g.classifier for g in groups}):
-            for first, second in PAIRS:
-                a, b = by.get((first, classifier, split)), by.get((second, classifier, split))
-                if a is None or b is None:
-                    continue
-                if a.patients != b.patients:
-                    message = f"evaluation: models {first} and {second} of {classifier} were applied to different {split} patients and cannot be compared"
-                    raise StageError(message)
-                test = delong_test(a.y, a.risk, b.risk, confidence)
-                d = test.difference
-                rows.append({"split": split, "classifier": classifier, "first": first, "second": second, "difference": d.value, "low": d.low, "high": d.high, "z": test.z, "p": test.p})
-        corrected = holm([row["p"] for row in rows])
-        found += [{**row, "p_holm": float(p)} for row, p in zip(rows, corrected, strict=True)]
-    return found

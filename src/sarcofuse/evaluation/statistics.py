@@ -1,23 +1,27 @@
-"""All figures of one model on one split."""
+"""All figures and curves of one model on one split."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sarcofuse.evaluation.groups import Floats, Group
+from sarcofuse.evaluation.sampling import Sampling
 from sarcofuse.metrics import (
     RATES,
     Estimate,
     auc,
+    average_precision,
     bootstrap_auc,
     brier,
     calibration_curve,
+    calibration_errors,
     calibration_line,
+    hosmer_lemeshow,
     net_benefit,
     newcombe_interval,
-    percentile_interval,
+    precision_recall_curve,
     rate_sizes,
     rates,
     roc_curve,
@@ -25,77 +29,133 @@ from sarcofuse.metrics import (
     wilson_interval,
 )
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 DECISION = np.arange(1, 100) / 100.0
+FIGURES = ("auc", *RATES, "brier", "calibration_slope", "calibration_intercept", "ici", "e90", "average_precision")
+_PLACES = 25
 
 
-def figures(y: Integers, risk: Floats, positive: NDArray[np.bool_], counts: Floats, confidence: float) -> dict[str, Estimate]:
-    """Give every metric with its interval.
-
-    Intervals are percentiles over stratified bootstrap samples. Where a share is 0 or 1, or the AUC is, all samples agree and such an interval would have no width;
-    Wilson's interval, or Newcombe's, stands there instead.
+def measured(group: Group, counts: Floats | None = None) -> dict[str, Floats]:
+    """Give every figure in every sample, without intervals.
 
     Parameters
     ----------
-    y : ndarray of 0 and 1, shape (patients,)
-        Outcome.
-    risk : ndarray, shape (patients,)
-        Risks.
-    positive : ndarray of bool, shape (patients,)
-        Whether the risk reaches the locked threshold.
-    counts : ndarray, shape (samples, patients)
-        Bootstrap samples by `sarcofuse.metrics.stratified_counts`.
-    confidence : float
-        Coverage.
+    group : Group
+        One model on one split.
+    counts : ndarray, shape (samples, patients), optional
+        Weight of each patient in each sample; by default one sample with everybody once.
+
+    Returns
+    -------
+    dict of str to ndarray, shape (samples,)
+        By the names in `FIGURES`; NaN where a figure is not defined.
+    """
+    y, risk = group.y, group.risk
+    slope, intercept = calibration_line(y, risk, counts)
+    errors = calibration_errors(y, risk, counts, places=None if counts is None else _PLACES)
+    area = np.array([auc(y, risk)]) if counts is None else bootstrap_auc(y, risk, counts)
+    found = {"auc": area, **rates(y, group.positive, counts), "brier": brier(y, risk, counts), "calibration_slope": slope, "calibration_intercept": intercept}
+    return {**found, "ici": errors.ici, "e90": errors.e90, "average_precision": average_precision(y, risk, counts)}
+
+
+def figures(group: Group, sampling: Sampling, rows: dict[str, Floats]) -> dict[str, Estimate]:
+    """Give every figure with its interval.
+
+    Where a share is 0 or 1, or the AUC is, all samples agree and an interval from them would have no width; Wilson's interval, or Newcombe's, stands there instead. An
+    average precision of 1 has none.
+
+    Parameters
+    ----------
+    group : Group
+        One model on one split.
+    sampling : Sampling
+        What the samples were drawn by.
+    rows : dict of str to ndarray, shape (samples,)
+        From `measured`, in the order of the samples.
 
     Returns
     -------
     dict of str to Estimate
         By name, as in metrics.json; NaN where a figure is not defined.
     """
-    area = auc(y, risk)
-    whole, sampled, sizes = rates(y, positive), rates(y, positive, counts), rate_sizes(y, positive)
-    found = {"auc": percentile_interval(area, bootstrap_auc(y, risk, counts), confidence)}
-    if area in (0.0, 1.0):
-        found["auc"] = newcombe_interval(area, int(y.sum()), int(y.size - y.sum()), confidence)
-    for name in RATES:
-        share = float(whole[name][0])
-        found[name] = wilson_interval(share, sizes[name], confidence) if share in (0.0, 1.0) else percentile_interval(share, sampled[name], confidence)
-    slope, intercept = calibration_line(y, risk)
-    slopes, intercepts = calibration_line(y, risk, counts)
-    found["brier"] = percentile_interval(float(brier(y, risk)[0]), brier(y, risk, counts), confidence)
-    found["calibration_slope"] = percentile_interval(float(slope[0]), slopes, confidence)
-    found["calibration_intercept"] = percentile_interval(float(intercept[0]), intercepts, confidence)
+    whole, sizes = measured(group), rate_sizes(group.y, group.positive)
+    values = np.array([float(whole[name][0]) for name in FIGURES])
+    low, high = sampling.ends(values, np.column_stack([rows[name] for name in FIGURES]))
+    found = {name: Estimate(float(v), float(a), float(b)) for name, v, a, b in zip(FIGURES, values, low, high, strict=True)}
+    events = int(group.y.sum())
+    for name, current in list(found.items()):
+        if current.value in (0.0, 1.0) and name in RATES:
+            found[name] = wilson_interval(current.value, sizes[name], sampling.config.confidence)
+        elif current.value in (0.0, 1.0) and name == "auc":
+            found[name] = newcombe_interval(current.value, events, group.y.size - events, sampling.config.confidence)
+        elif current.value == 1.0 and name == "average_precision":
+            found[name] = Estimate(1.0, float("nan"), float("nan"))
     return found
 
 
-def curves(y: Integers, risk: Floats, counts: Floats, confidence: float) -> dict[str, Any]:
-    """Give the points of the ROC, calibration and decision curves.
+def fit_test(group: Group) -> dict[str, Any]:
+    """Give Hosmer and Lemeshow's test.
 
     Parameters
     ----------
-    y : ndarray of 0 and 1, shape (patients,)
-        Outcome.
-    risk : ndarray, shape (patients,)
-        Risks.
-    counts : ndarray, shape (samples, patients)
-        Bootstrap samples by `sarcofuse.metrics.stratified_counts`.
-    confidence : float
-        Coverage.
+    group : Group
+        One model on one split.
 
     Returns
     -------
     dict
-        ``roc``, ``calibration`` and ``decision`` as in curves.json.
+        ``hosmer_lemeshow`` with ``statistic``, ``freedom`` and ``p``; degrees of freedom are the groups, as the risks were not fitted to these outcomes.
     """
+    test = hosmer_lemeshow(group.y, group.risk)
+    return {"hosmer_lemeshow": {"statistic": test.statistic, "freedom": test.freedom, "p": test.p}}
+
+
+def benefits(group: Group, counts: Floats) -> Floats:
+    """Give the net benefit in every sample.
+
+    Parameters
+    ----------
+    group : Group
+        One model on one split.
+    counts : ndarray, shape (samples, patients)
+        Weight of each patient in each sample.
+
+    Returns
+    -------
+    ndarray, shape (samples, thresholds)
+        At the thresholds in `DECISION`.
+    """
+    return net_benefit(group.y, group.risk, DECISION, counts)
+
+
+def curves(group: Group, sampling: Sampling, rows: Floats) -> dict[str, Any]:
+    """Give the points of the ROC, precision-recall, calibration and decision curves.
+
+    Parameters
+    ----------
+    group : Group
+        One model on one split.
+    sampling : Sampling
+        What the samples were drawn by.
+    rows : ndarray, shape (samples, thresholds)
+        From `benefits`, in the order of the samples.
+
+    Returns
+    -------
+    dict
+        ``roc``, ``pr``, ``calibration``, ``decision`` and ``reduction`` (interventions avoided per 100 patients) as in curves.json.
+    """
+    y, risk = group.y, group.risk
     fpr, tpr, _ = roc_curve(y, risk)
-    line = calibration_curve(y, risk, confidence=confidence)
-    benefit = net_benefit(y, risk, DECISION)[0]
-    spread = net_benefit(y, risk, DECISION, counts)
-    ends = [percentile_interval(float(b), spread[:, i], confidence) for i, b in enumerate(benefit)]
+    precision, recall, _ = precision_recall_curve(y, risk)
+    line = calibration_curve(y, risk, confidence=sampling.config.confidence)
+    benefit, everybody = net_benefit(y, risk, DECISION)[0], treat_all(y, DECISION)
+    low, high = sampling.ends(benefit, rows)
+    # Treating everybody is worth the same in every sample, as each has the same share of events: the intervals carry over.
+    avoided = [100.0 * (b - everybody) * (1.0 - DECISION) / DECISION for b in (benefit, low, high)]
     return {
         "roc": {"fpr": fpr, "tpr": tpr},
+        "pr": {"recall": recall, "precision": precision},
         "calibration": {name: getattr(line, name) for name in ("predicted", "observed", "low", "high", "smooth_x", "smooth_y")},
-        "decision": {"threshold": DECISION, "net_benefit": benefit, "treat_all": treat_all(y, DECISION), "low": [e.low for e in ends], "high": [e.high for e in ends]},
+        "decision": {"threshold": DECISION, "net_benefit": benefit, "treat_all": everybody, "low": low, "high": high},
+        "reduction": {"threshold": DECISION, "avoided": avoided[0], "low": avoided[1], "high": avoided[2]},
     }

@@ -112,11 +112,12 @@ def calibration_line(y: ArrayLike, risk: ArrayLike, counts: Floats | None = None
     if event.all() or not event.any() or np.isnan(values).any():
         return np.full(len(weight), np.nan), np.full(len(weight), np.nan)
     x, outcome = logit(values), event.astype(np.float64)
-    return _slope(x, outcome, weight), _offset(x, outcome, weight)
+    start = float(_slope(x, outcome, np.ones((1, event.size)))[0]) if len(weight) > 1 else 0.0
+    return _slope(x, outcome, weight, start if np.isfinite(start) else 0.0), _offset(x, outcome, weight)
 
 
-def _slope(x: Floats, outcome: Floats, weight: Floats) -> Floats:
-    """Newton's method for outcome ~ a + b x in every sample at once."""
+def _slope(x: Floats, outcome: Floats, weight: Floats, start: float = 0.0) -> Floats:
+    """Newton's method for outcome ~ a + b x in every sample at once, from a slope not far from theirs."""
     from scipy.special import expit
 
     spread = float(x.std())
@@ -126,7 +127,7 @@ def _slope(x: Floats, outcome: Floats, weight: Floats) -> Floats:
     share = (weight * outcome).sum(axis=1) / weight.sum(axis=1)
     solution = np.full(len(weight), np.nan)
     todo = np.flatnonzero((share > 0) & (share < 1))
-    a, b = np.log(share[todo] / (1 - share[todo])), np.zeros(todo.size)
+    a, b = np.log(share[todo] / (1 - share[todo])), np.full(todo.size, start * spread)
     for _ in range(_STEPS):
         w = weight[todo]
         p = expit(a[:, None] + b[:, None] * scaled)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+_FAST = {"reassoc", "contract", "nsz", "nnan", "ninf", "arcp"}  # sums may be taken in any order
 
 
 @numba.njit(cache=True, nogil=True)
@@ -28,37 +29,47 @@ def _reach(x: Floats, w: Floats, total: float, span: float, at: float) -> float:
     return float(max(abs(at - x[left]), abs(x[right] - at)))
 
 
+@numba.njit(cache=True, nogil=True, fastmath=_FAST)
+def _sums(x: Floats, y: Floats, w: Floats, at: float, scale: float) -> tuple[float, float, float, float, float]:
+    s0 = s1 = s2 = t0 = t1 = 0.0
+    for i in range(x.size):
+        u = (x[i] - at) / scale
+        v = max(0.0, 1.0 - abs(u * u * u))
+        k = w[i] * v * v * v
+        s0 += k
+        s1 += k * u
+        s2 += k * u * u
+        t0 += k * y[i]
+        t1 += k * u * y[i]
+    return s0, s1, s2, t0, t1
+
+
+@numba.njit(cache=True, nogil=True, fastmath=_FAST)
+def _higher_sums(x: Floats, y: Floats, w: Floats, at: float, scale: float) -> tuple[float, float, float]:
+    s3 = s4 = t2 = 0.0
+    for i in range(x.size):
+        u = (x[i] - at) / scale
+        v = max(0.0, 1.0 - abs(u * u * u))
+        k = w[i] * v * v * v * u * u
+        s3 += k * u
+        s4 += k * u * u
+        t2 += k * y[i]
+    return s3, s4, t2
+
+
 @numba.njit(cache=True, nogil=True)
 def _local(x: Floats, y: Floats, w: Floats, at: float, reach: float, degree: int, floor: float) -> float:
     """Value at `at` of a line or parabola fitted with tricube weights; of a lower degree where the neighbours' x are too alike."""
-    s0 = s1 = s2 = s3 = s4 = t0 = t1 = t2 = 0.0
     scale = reach if reach > 0.0 else 1.0
-    start = np.searchsorted(x, at - reach)
-    for i in range(start, x.size):
-        u = (x[i] - at) / scale
-        if u > 1.0:
-            break
-        if w[i] > 0.0 and u >= -1.0:
-            a = abs(u)
-            v = 1.0 - a * a * a
-            k = w[i] * v * v * v
-            s0 += k
-            s1 += k * u
-            t0 += k * y[i]
-            t1 += k * u * y[i]
-            s2 += k * u * u
-            if degree == 2:
-                s3 += k * u * u * u
-                s4 += k * u * u * u * u
-                t2 += k * u * u * y[i]
+    start, stop = np.searchsorted(x, at - reach), np.searchsorted(x, at + reach, side="right")
+    s0, s1, s2, t0, t1 = _sums(x[start:stop], y[start:stop], w[start:stop], at, scale)
     if s0 <= 0.0:  # all neighbours lie at the edge, where tricube is 0
-        for i in range(start, x.size):
-            if x[i] - at > reach * (1.0 + 1e-12):
-                break
+        for i in range(start, stop):
             s0 += w[i]
             t0 += w[i] * y[i]
         return t0 / s0 if s0 > 0.0 else np.nan
     if degree == 2:
+        s3, s4, t2 = _higher_sums(x[start:stop], y[start:stop], w[start:stop], at, scale)
         determinant = s0 * (s2 * s4 - s3 * s3) - s1 * (s1 * s4 - s2 * s3) + s2 * (s1 * s3 - s2 * s2)
         if determinant > 1e-9 * s0 * s0 * s0:
             return (t0 * (s2 * s4 - s3 * s3) - s1 * (t1 * s4 - s3 * t2) + s2 * (t1 * s3 - s2 * t2)) / determinant

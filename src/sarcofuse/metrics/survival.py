@@ -121,8 +121,8 @@ def kaplan_meier(time: ArrayLike, event: ArrayLike, confidence: float = 0.95) ->
     times, at_risk, (deaths,) = _table(when, seen)
     survival: Floats = np.cumprod(1.0 - deaths / at_risk, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
-        greenwood = np.cumsum(deaths / (at_risk * (at_risk - deaths)))
-    low, high = _loglog(survival, survival**2 * greenwood, confidence)
+        variance = survival**2 * np.cumsum(deaths / (at_risk * (at_risk - deaths)))
+    low, high = _loglog(survival, variance, confidence)
     return StepCurve(times, survival, low, high, at_risk, 1.0)
 
 
