@@ -107,7 +107,7 @@ def test_subgroups_are_measured_and_tested():
     result = evaluate(rows, Outcomes(truth, split), config, 0, patients=data)
     middle = np.median([v["age"] for p, v in data.clinical.items() if split[p] == "train"])
     external = [r for r in result.metrics["subgroups"] if r["split"] == "external"]
-    assert [r["group"] for r in external] == [f"above {middle:g}", f"up to {middle:g}", "f", "m", "1", "2", "3", "missing"]
+    assert [r["group"] for r in external] == [f"up to {middle:g}", f"above {middle:g}", "f", "m", "1", "2", "3", "missing"]
     assert sum(r["patients"] for r in external if r["column"] == "grade") == 70
     mine = sorted((p for p in rows if (p.features, p.split) == ("dlr", "external")), key=lambda p: p.patient_id)
     parts = [[p for p in mine if data.clinical[p.patient_id]["sex"] == sex] for sex in ("f", "m")]
@@ -128,8 +128,14 @@ def test_subgroups_do_not_depend_on_order_or_on_other_columns():
     assert [r for r in both.metrics["subgroups"] if r["column"] == "sex"] == alone.metrics["subgroups"]
 
 
-@pytest.mark.parametrize(("data", "words"), [(PatientData(), "none, as the cohort has no clinical columns"), (PatientData({"train-000": {"age": 3.0}}), "expected one of age")])
-def test_an_unknown_column_is_refused_before_the_seal_is_broken(data, words):
+NAMES = PatientData({f"train-{i:03d}": {"stage": f"text {i}"} for i in range(30)})
+
+
+AGES = PatientData({"train-000": {"age": 3.0}})
+
+
+@pytest.mark.parametrize(("data", "words"), [(NAMES, "30 different entries; expected at most 20"), (PatientData(), "none, as the cohort has no clinical columns"), (AGES, "expected one of age")])
+def test_an_unfit_column_is_refused_before_the_seal_is_broken(data, words):
     rows, truth, split = study()
     outcomes = Outcomes(truth, split)
     with pytest.raises(StageError, match=words):

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from markupsafe import Markup
-from sklearn.metrics import brier_score_loss, roc_auc_score, roc_curve
+from sklearn.metrics import average_precision_score, brier_score_loss, precision_recall_curve, roc_auc_score, roc_curve
 
 from sarcofuse.config import StudyConfig
 from sarcofuse.imaging import write_mask, write_volume
 from sarcofuse.records import Geometry, Mask, Volume
-from sarcofuse.runtime import write_json
+from sarcofuse.runtime import read_json, write_json
 
 SIZES = {"train": (60, 0.35), "internal": (24, 0.33), "external": (30, 0.4)}
 SKILL = {"radiomic": 0.9, "deep": 0.6, "dlr": 1.2}
@@ -39,6 +39,7 @@ class RunWriter:
         """Write everything; `changes` replace entries of run.json."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._scores()
+        self._audit()
         self._images()
         self._models()
         write_json({"format": 1, **self.metrics}, self.folder / "metrics.json")
@@ -92,6 +93,37 @@ class RunWriter:
             self.metrics["bayes"] += [{"features": f, "split": split, "auc": a} for f, a in (("radiomic", 0.81), ("deep", 0.77), ("dlr", 0.86))]
         write_json({"models": curves}, self.folder / "curves.json")
         pd.DataFrame(rows, columns=["patient_id", "split", "features", "classifier", "primary", "risk", "positive"]).to_csv(self.folder / "predictions.csv", index=False)
+
+    def _audit(self) -> None:
+        """Lists that come with settings of the evaluation: reclassification, fusion, subgroups, sample size, follow-up."""
+        primary = {"features": "dlr", "classifier": "extratrees"}
+        self.metrics |= {name: [] for name in ("fusion", "subgroups", "interactions", "sample_size", "survival")}
+        for row in self.metrics["comparisons"]:
+            if row["first"] == "dlr":
+                moves = {name: round(float(self.rng.normal(0.1, 0.1)), 4) for name in ("nri", "nri_continuous", "idi")}
+                row |= {name: {"value": v, "low": v - 0.07, "high": v + 0.07, "events": v / 2, "others": v / 2, "p": 0.1} for name, v in moves.items()}
+        lines = []
+        for split in self.sizes:
+            for classifier in CLASSIFIERS:
+                excess = 0.08 if (split, classifier) == ("external", "svm") else -0.02
+                row = {"features": "dlr", "classifier": classifier, "split": split, "correlation": 0.11, "auc": _interval(0.82 + excess, 0.06), "independent": _interval(0.82, 0.07)}
+                row |= {"sources": [{"features": f, **_interval(a, 0.08)} for f, a in (("radiomic", 0.74), ("deep", 0.71))]}
+                self.metrics["fusion"].append({**row, "excess": {"value": excess, "low": excess - 0.05, "high": excess + 0.05}})
+                risk = {"features": "dlr", "classifier": classifier, "split": split, "patients": self.sizes[split][0], "events": 9, "harrell_c": _interval(0.7123, 0.1)}
+                risk |= {"uno_c": {**_interval(0.6987, 0.1), "until": 24.0}, "timed_auc": [{"time": t, **_interval(a, 0.1)} for t, a in ((12.0, 0.7321), (24.0, 0.7211))]}
+                self.metrics["survival"].append({**risk, "log_rank": {"statistic": 5.1, "p": 0.0239}})
+            for column, group, share in (("age", "up to 54", 0.5), ("age", "above 54", 0.5), ("grade", "2", 0.4), ("grade", "3", 0.6)):
+                n = round(share * self.sizes[split][0])
+                self.metrics["subgroups"].append({**primary, "split": split, "column": column, "group": group, "patients": n, "events": n // 3, "auc": _interval(0.6 + share / 3, 0.12)})
+            for column in ("age", "grade"):
+                self.metrics["interactions"].append({**primary, "split": split, "column": column, "q": 1.234, "freedom": 1, "p": 0.2666, "p_holm": 0.5332})
+            time = np.arange(1.0, 9.0)
+            free = {"low": 1 - time / 30, "high": 1 - time / 11}
+            groups = [{"risk": r, "time": time * 4, "free": f, "low": f - 0.1, "high": np.minimum(1, f + 0.1), "at_risk": 9 - time} for r, f in free.items()]
+            lines.append({**primary, "split": split, "groups": [{**g, "incidence": {"value": 0.9 - 0.9 * g["free"], "low": 0.5 - 0.5 * g["free"], "high": 1 - g["free"]}} for g in groups]})
+        size = {**primary, "split": "train", "patients": 60, "events": 21, "auc": 0.812, "r2": 0.251, "r2_max": 0.726, "candidates": 2, "affordable": 1, "minimum": 350, "expected_shrinkage": 0.87}
+        self.metrics["sample_size"].append(size)
+        write_json({**read_json(self.folder / "curves.json"), "survival": lines}, self.folder / "curves.json")
 
     def _models(self) -> None:
         radiomic = {"penalty": 0.0312, "intercept": -0.612, "coefficients": dict(zip(FEATURES, (0.61, -0.44, 0.25, 0.12, -0.05), strict=True))}
@@ -148,7 +180,7 @@ def _scores(truth: np.ndarray, risk: np.ndarray) -> dict[str, object]:
     half = 1.0 / np.sqrt(len(truth))
     found = {"auc": roc_auc_score(truth, risk), "sensitivity": said[truth == 1].mean(), "specificity": 1 - said[truth == 0].mean(), "accuracy": (said == truth).mean()}
     found |= {"ppv": truth[said].mean() if said.any() else 0, "npv": 1 - truth[~said].mean() if (~said).any() else 0}
-    return {k: _interval(v, half) for k, v in found.items()} | {"brier": _interval(brier_score_loss(truth, risk), 0.04)}
+    return {k: _interval(v, half) for k, v in found.items()} | {"brier": _interval(brier_score_loss(truth, risk), 0.04), "average_precision": _interval(average_precision_score(truth, risk), half)}
 
 
 def _curves(truth: np.ndarray, risk: np.ndarray) -> dict[str, object]:
@@ -160,8 +192,12 @@ def _curves(truth: np.ndarray, risk: np.ndarray) -> dict[str, object]:
     benefit = [((risk >= t) & (truth == 1)).mean() - ((risk >= t) & (truth == 0)).mean() * t / (1 - t) for t in at]
     grid = np.linspace(risk.min(), risk.max(), 40)
     smooth = np.polyval(np.polyfit(risk, truth, 2), grid).clip(0, 1)
+    precision, recall, _ = precision_recall_curve(truth, risk)
+    avoided = 100 * (np.array(benefit) - (share - (1 - share) * at / (1 - at))) * (1 - at) / at
     return {
         "roc": {"fpr": fpr, "tpr": tpr},
+        "pr": {"recall": recall[-2::-1], "precision": precision[-2::-1]},
+        "reduction": {"threshold": at, "avoided": avoided, "low": avoided - 9, "high": avoided + 9},
         "calibration": {"predicted": predicted, "observed": observed, "low": np.clip(np.array(observed) - 0.2, 0, 1), "high": np.clip(np.array(observed) + 0.2, 0, 1)}
         | {"smooth_x": grid, "smooth_y": smooth},
         "decision": {"threshold": at, "net_benefit": benefit, "treat_all": share - (1 - share) * at / (1 - at), "low": np.array(benefit) - 0.06, "high": np.array(benefit) + 0.06},

@@ -69,7 +69,7 @@ def shown(value: float) -> str:
 
 def test_every_section_is_there_and_every_link_leads_somewhere(finished: Path) -> None:
     html = page_of(finished)
-    expected = ["result", "cohort", "overlays", "segmentation", "signatures", "models", "bayes", "curves", "comparisons", "honesty", "aside", "settings"]
+    expected = ["result", "cohort", "overlays", "segmentation", "signatures", "models", "bayes", "curves", "comparisons", "subgroups", "survival", "honesty", "aside", "settings"]
     assert re.findall(r'<section id="([^"]+)"', html) == expected
     assert re.findall(r'<a href="#([^"]+)"', html) == expected
 

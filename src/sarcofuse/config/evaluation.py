@@ -23,7 +23,7 @@ class EvaluationConfig(Section):
     hosmer_lemeshow: Annotated[bool, Field(description="Add the test of Hosmer and Lemeshow, which some journals ask for; the distances from the calibration curve (ICI, E90) say more.")] = False
     risk_categories: Annotated[tuple[Risk, ...], Field(description="Rising cuts between risk categories for the net reclassification improvement; by default each model's locked threshold is the one cut.")] = ()
     subgroups: Annotated[tuple[str, ...], Field(description="Clinical columns in whose groups the primary model is measured; numbers of more than 5 values are parted at the training median.")] = ()
-    horizons: Annotated[tuple[Months, ...], Field(description="Times, rising and in the unit of the table, at which risks are judged where follow-up times are given; by default the quartiles of the training patients' event times.")] = ()
+    horizons: Annotated[tuple[Months, ...], Field(description="Times in months, rising, at which risks are judged where follow-up times are given; by default the quartiles of the training patients' event times.")] = ()
     truth: Annotated[Path | None, Field(description="truth.json of a phantom cohort, whose best possible (Bayes) AUC is known; relative to study.yaml.")] = None
 
     @field_validator("risk_categories", "horizons")

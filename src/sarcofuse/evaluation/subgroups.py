@@ -17,6 +17,7 @@ from sarcofuse.metrics import delong, heterogeneity, holm
 
 Clinical = Mapping[str, Mapping[str, float | str | None]]
 _LEVELS = 5
+_MOST = 20
 _SHOWN = ("auc", "sensitivity", "specificity", "calibration_intercept", "calibration_slope")
 
 
@@ -49,7 +50,7 @@ def subgroups(groups: Sequence[Group], clinical: Clinical, config: EvaluationCon
             label = _labels(column, clinical, [g for g in chosen if g.split == "train"] or chosen)
             names = np.array([label(clinical.get(p, {}).get(column)) for p in split_group.patients])
             areas, spread = list[float](), list[float]()
-            for name in sorted(set(names.tolist()), key=lambda n: (n == "missing", n)):
+            for name in sorted(set(names.tolist()), key=_order):
                 part = split_group.take(names == name)
                 rows.append({**part.head, "column": column, "group": name, "patients": part.y.size, "events": int(part.y.sum()), **_figures(part, column, name, config, seed)})
                 if name != "missing":
@@ -75,12 +76,16 @@ def check_columns(clinical: Clinical, config: EvaluationConfig) -> None:
     Raises
     ------
     StageError
-        If a column is not there.
+        If a column is not there, or its entries are too many to be groups.
     """
     there = sorted({name for row in clinical.values() for name in row})
     for column in config.subgroups:
         if column not in there:
             message = f"evaluation.subgroups: column {column} is not among the clinical columns; expected one of {', '.join(there) or 'none, as the cohort has no clinical columns'}"
+            raise StageError(message)
+        entries = {v for row in clinical.values() if isinstance(v := row.get(column), str)}
+        if len(entries) > _MOST:
+            message = f"evaluation.subgroups: column {column} has {len(entries)} different entries; expected at most {_MOST}, or numbers. Sort them into fewer groups in the table"
             raise StageError(message)
 
 
@@ -99,6 +104,15 @@ def _labels(column: str, clinical: Clinical, training: Sequence[Group]) -> Calla
         return _level
     middle = float(np.median(numbers))
     return lambda v: _level(v) if v is None or isinstance(v, str) or not np.isfinite(v) else f"above {middle:g}" if v > middle else f"up to {middle:g}"
+
+
+def _order(name: str) -> tuple[bool, bool, float, str]:
+    """Missing last, the lower side of a median first, numbers by size."""
+    try:
+        size = float(name)
+    except ValueError:
+        size = float("inf")
+    return name == "missing", name.startswith("above "), size, name
 
 
 def _level(value: float | str | None) -> str:

@@ -160,6 +160,11 @@ class RunFolder:
         return list(self._json("curves.json", {}).get("models") or [])
 
     @cached_property
+    def lines(self) -> list[dict[str, Any]]:
+        """Follow-up of the risk groups of every model and split; empty if absent."""
+        return list(self._json("curves.json", {}).get("survival") or [])
+
+    @cached_property
     def fitted(self) -> list[dict[str, Any]]:
         """Content of models.json; empty if absent."""
         return self._rows("models.json", "models")
@@ -244,7 +249,7 @@ class RunFolder:
         ----------
         features, classifier, split : str
             Whose.
-        kind : {'roc', 'calibration', 'decision'}
+        kind : {'roc', 'pr', 'calibration', 'decision', 'reduction'}
             Which.
 
         Returns

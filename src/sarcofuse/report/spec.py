@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sarcofuse.report.blocks import Block
 from sarcofuse.report.plotting import Studio
 from sarcofuse.report.run_folder import RunFolder
-from sarcofuse.report.sections import cohort, curves, headline, honesty, performance, segmentation, signatures
+from sarcofuse.report.sections import audit, cohort, curves, headline, honesty, performance, segmentation, signatures, subgroups, survival
 
 Build = Callable[[RunFolder, Studio], list[Block]]
 
@@ -49,7 +49,7 @@ SECTIONS: tuple[Section, ...] = (
     Section(
         "cohort",
         "Patients",
-        (Part("flow of patients", (), cohort.flow),),
+        (Part("flow of patients", (), cohort.flow), Part("sample size", ("metrics.json:sample_size",), audit.sample_size, expected=False)),
     ),
     Section(
         "overlays",
@@ -85,11 +85,31 @@ SECTIONS: tuple[Section, ...] = (
         "Discrimination, calibration and benefit",
         (
             Part("ROC curves", ("curves.json:models",), curves.roc),
+            Part("precision-recall curves", ("curves.json:models",), curves.precision_recall),
             Part("calibration plots", ("curves.json:models",), curves.calibration),
+            Part("goodness of fit", ("metrics.json:models",), audit.goodness, expected=False),
             Part("decision curves", ("curves.json:models",), curves.decision),
+            Part("net reduction", ("curves.json:models",), curves.reduction),
         ),
     ),
-    Section("comparisons", "Are the differences real?", (Part("DeLong comparisons", ("metrics.json:comparisons",), performance.comparisons),)),
+    Section(
+        "comparisons",
+        "Are the differences real?",
+        (
+            Part("DeLong comparisons", ("metrics.json:comparisons",), performance.comparisons),
+            Part("reclassification", ("metrics.json:comparisons",), audit.reclassification, expected=False),
+            Part("audit of fusion", ("metrics.json:fusion",), audit.fusion, expected=False),
+        ),
+    ),
+    Section("subgroups", "Does it work alike in all patients?", (Part("subgroups", ("metrics.json:subgroups",), subgroups.forest, expected=False),)),
+    Section(
+        "survival",
+        "When the event comes",
+        (
+            Part("follow-up of the risk groups", ("curves.json:survival",), survival.risk_groups, expected=False),
+            Part("concordance", ("metrics.json:survival",), survival.concordance, expected=False),
+        ),
+    ),
     Section("honesty", "How the test patients were kept out", (Part("rules", (), honesty.rules), Part("what was fitted where", (), honesty.fitted))),
     Section("aside", "Patients set aside", (Part("patients set aside", (), cohort.set_aside),)),
     Section("settings", "Settings, versions, machine", (Part("settings", (), honesty.settings), Part("versions", (), honesty.provenance))),

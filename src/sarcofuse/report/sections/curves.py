@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sarcofuse.report.blocks import Block, Picture, figure
-from sarcofuse.report.plotting import INK, MUTED, Studio, colour_of, dashes_of, square
+from sarcofuse.report.plotting import INK, MUTED, PAPER, Studio, colour_of, dashes_of, square
 from sarcofuse.report.run_folder import CLASSIFIER_NAMES, SPLIT_NAMES, RunFolder, feature_name, model_name
 
 if TYPE_CHECKING:
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-PRINTED = {"calibration_slope": "slope", "slope": "slope", "calibration_intercept": "intercept", "intercept": "intercept", "brier": "Brier"}
+PRINTED = {"calibration_slope": "slope", "slope": "slope", "calibration_intercept": "intercept", "intercept": "intercept", "brier": "Brier", "ici": "ICI", "e90": "E90"}
+KEY: dict[str, Any] = {"frameon": True, "framealpha": 0.8, "edgecolor": "none", "facecolor": PAPER}
 
 
 def _panels(run: RunFolder, kind: str) -> tuple[list[str], list[str]]:
@@ -82,6 +83,48 @@ def roc(run: RunFolder, studio: Studio) -> list[Block]:
 
     caption = f"ROC curves with {CLASSIFIER_NAMES.get(classifier, classifier)}, the classifier of the primary model. Training curves are of out-of-fold risks. The dotted line is chance."
     return [Picture(studio.vector("roc", (3.35 * len(splits), 3.45), draw), "ROC curves by split", caption, 400 * len(splits))]
+
+
+def precision_recall(run: RunFolder, studio: Studio) -> list[Block]:
+    """Draw the precision-recall curves of the feature sets with the primary classifier.
+
+    Parameters
+    ----------
+    run : RunFolder
+        What there is to show.
+    studio : Studio
+        Who draws.
+
+    Returns
+    -------
+    list of Block
+        What to print.
+    """
+    splits, feature_sets = _panels(run, "pr")
+    if not splits:
+        return []
+    classifier = run.primary[1]
+
+    def draw(made: Figure) -> None:
+        for axes, split in zip(made.subplots(1, len(splits), squeeze=False)[0], splits, strict=True):
+            row = next((r for r in run.scores if r.split == split), None)
+            if row is not None and row.patients and row.events is not None:
+                axes.axhline(row.events / row.patients, color=MUTED, lw=0.8, ls=":")
+            for features in feature_sets:
+                points, row = run.curve(features, classifier, split, "pr"), run.score(features, classifier, split)
+                if points:
+                    label = f"{feature_name(features)} {figure(row.scores['average_precision'].value) if row and 'average_precision' in row.scores else ''}"
+                    recall, precision = numbers(points.get("recall")), numbers(points.get("precision"))
+                    axes.plot(recall, precision, color=colour_of(features), ls=dashes_of(features), label=label, drawstyle="steps-pre")
+            square(axes, "Sensitivity (recall)", "PPV (precision)" if split == splits[0] else "")
+            axes.set_title(SPLIT_NAMES[split])
+            axes.legend(loc="upper right", title="Average precision", title_fontsize=8, alignment="left", **KEY)
+
+    caption = (
+        f"Precision-recall curves with {CLASSIFIER_NAMES.get(classifier, classifier)}: of those called positive, the share with {run.outcome}, against the share of all patients with "
+        f"{run.outcome} that is found. The dotted line is the share of patients with {run.outcome}, which calling everybody positive reaches."
+    )
+    return [Picture(studio.vector("precision_recall", (3.35 * len(splits), 3.45), draw), "Precision-recall curves by split", caption, 400 * len(splits))]
 
 
 def calibration(run: RunFolder, studio: Studio) -> list[Block]:
@@ -165,6 +208,46 @@ def decision(run: RunFolder, studio: Studio) -> list[Block]:
         "A model helps where its curve lies above both. Shaded: the interval of the primary model."
     )
     return [Picture(studio.vector("decision", (3.35 * len(splits), 3.2), draw), "Decision curves by split", caption, 400 * len(splits))]
+
+
+def reduction(run: RunFolder, studio: Studio) -> list[Block]:
+    """Draw the interventions that the feature sets with the primary classifier avoid.
+
+    Parameters
+    ----------
+    run : RunFolder
+        What there is to show.
+    studio : Studio
+        Who draws.
+
+    Returns
+    -------
+    list of Block
+        What to print.
+    """
+    splits, feature_sets = _panels(run, "reduction")
+    if not splits:
+        return []
+    classifier = run.primary[1]
+
+    def draw(made: Figure) -> None:
+        for axes, split in zip(made.subplots(1, len(splits), squeeze=False, sharey=True)[0], splits, strict=True):
+            axes.axhline(0, color=INK, lw=1.1)
+            for features in feature_sets:
+                points = run.curve(features, classifier, split, "reduction")
+                x, y, low, high = (numbers(points.get(k)) for k in ("threshold", "avoided", "low", "high"))
+                if (features, classifier) == run.primary and low.size == x.size == high.size:
+                    axes.fill_between(x, low, high, color=colour_of(features), alpha=0.16, linewidth=0)
+                axes.plot(x, y, color=colour_of(features), ls=dashes_of(features), label=feature_name(features))
+            axes.set(title=SPLIT_NAMES[split], xlabel="Threshold risk", xlim=(0, 1), ylim=(-50, 102), ylabel="Avoided per 100 patients" if split == splits[0] else "")
+            axes.grid(visible=True)
+        made.axes[-1].legend(loc="lower right")
+
+    caption = (
+        "Net reduction: interventions avoided per 100 patients, with no patient who needs one missed on balance, against treating everybody. "
+        "Below 0 treating everybody is better. Shaded: the interval of the primary model."
+    )
+    return [Picture(studio.vector("net_reduction", (3.35 * len(splits), 3.2), draw), "Net reduction in interventions by split", caption, 400 * len(splits))]
 
 
 def _draw_decision(axes: Axes, run: RunFolder, split: str, feature_sets: Sequence[str], classifier: str) -> None:

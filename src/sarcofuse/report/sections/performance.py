@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 STUDY_FIGURES = (("sensitivity", "Sens."), ("specificity", "Spec."), ("accuracy", "Acc."), ("ppv", "PPV"), ("npv", "NPV"))
 NAMES = {"auc": "AUC", "sensitivity": "Sensitivity", "specificity": "Specificity", "accuracy": "Accuracy", "ppv": "PPV", "npv": "NPV", "brier": "Brier score"}
+NAMES |= {"average_precision": "Average precision", "ici": "ICI", "e90": "E90"}
 PUBLISHED = (("DLR with ExtraTrees", 0.818, 0.809), ("Radiomic", 0.710, 0.612), ("Deep", 0.751, 0.667))
 DOI = "10.1007/s10278-025-01653-w"
 
