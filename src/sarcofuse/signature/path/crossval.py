@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sarcofuse.signature.path.families import ETA, Floats, weigh
+from sarcofuse.signature.path.families import ETA, ROWS, Floats, weigh
 from sarcofuse.signature.path.fit import falling
 from sarcofuse.signature.path.walker import PathSettings, Walker, outcome_of, sample_of, shares
 
@@ -171,7 +171,7 @@ class _Judge:
         self.sample = sample_of(np.zeros((0, at.size)), y[at], weights[at] / self.total, settings)
 
     def __call__(self, eta: Floats) -> Floats:
-        state, found = np.zeros((3, self.at.size)), np.empty(len(eta))
+        state, found = np.zeros((ROWS, self.at.size)), np.empty(len(eta))
         for k, row in enumerate(eta[:, self.at]):
             state[ETA] = row
             found[k] = weigh(self.sample, state)

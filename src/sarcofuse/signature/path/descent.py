@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sarcofuse.runtime.compiled import compiled, reassociated
-from sarcofuse.signature.path.families import ETA, GAUSSIAN, PULL, WEIGHT, Floats, Integers, Sample, weigh
+from sarcofuse.signature.path.families import COX, ETA, GAUSSIAN, PULL, ROWS, WEIGHT, Floats, Integers, Sample, curve, risk_sets, weigh
 
 CURVE, MOVING, LASSO, RIDGE = 0, 1, 2, 3
-_SWEEPS, _STEPS, _HALVINGS = 1000, 100, 30
+_SWEEPS, _STEPS, _HALVINGS, _TRAIL, _PATIENCE = 1000, 100, 30, 5, 50
+_MOST_KEPT = 20_000_000
 
 
 @reassociated
@@ -39,6 +40,13 @@ def move(column: Floats, weight: Floats, pull: Floats, step: float) -> None:
         pull[i] -= step * weight[i] * column[i]
 
 
+@reassociated
+def _shift(pull: Floats, slope: Floats, step: float) -> None:
+    """Renew the residuals of least squares where the second derivative times the column is known."""
+    for i in range(pull.shape[0]):
+        pull[i] -= step * slope[i]
+
+
 @compiled
 def predict(sample: Sample, beta: Floats, intercept: float, support: Integers, eta: Floats) -> None:
     """Fill the linear predictor."""
@@ -50,42 +58,129 @@ def predict(sample: Sample, beta: Floats, intercept: float, support: Integers, e
 
 
 @compiled
-def _descend(sample: Sample, state: Floats, table: Floats, beta: Floats, intercept: float, support: Integers, limit: float) -> float:
-    """Solve the penalised weighted least squares problem of one step over the support; give the intercept."""
-    columns, weight, pull, total = sample.columns, state[WEIGHT], state[PULL], state[WEIGHT].sum()
-    for j in support:
-        table[CURVE, j], table[MOVING, j] = squares(columns[j], weight), 1.0
-    everybody = True
-    for _ in range(_SWEEPS):
-        step = pull.sum() / total
-        intercept += step
-        for i in range(weight.shape[0]):
-            pull[i] -= step * weight[i]
-        largest = step * step * total
-        for j in support:
-            if not everybody and table[MOVING, j] == 0.0:
-                continue
-            old, curve = beta[j], table[CURVE, j]
-            score = dot(columns[j], pull) + curve * old
-            shrunk = abs(score) - table[LASSO, j]
-            new = math.copysign(shrunk, score) / (curve + table[RIDGE, j]) if shrunk > 0.0 else 0.0
-            table[MOVING, j] = 1.0 if new != 0.0 else 0.0
-            if new != old:
-                move(columns[j], weight, pull, new - old)
-                beta[j] = new
-                largest = max(largest, curve * (new - old) ** 2)
-        if largest < limit and everybody:
-            break
-        everybody = largest < limit
-    return intercept
-
-
-@compiled
 def _penalty(table: Floats, beta: Floats, support: Integers) -> float:
     total = 0.0
     for j in support:
         total += table[LASSO, j] * abs(beta[j]) + 0.5 * table[RIDGE, j] * beta[j] * beta[j]
     return total
+
+
+@compiled
+def _slopes(sample: Sample, state: Floats, table: Floats, support: Integers) -> Floats:
+    """Fill the curvature along each coefficient; for Cox give the second derivative times each column, unless that took too much memory."""
+    if sample.family != COX or support.shape[0] * sample.y.shape[0] > _MOST_KEPT:
+        for j in support:
+            table[CURVE, j] = squares(sample.columns[j], state[WEIGHT])
+        return np.empty((0, 0))
+    slopes, groups = np.empty((support.shape[0], sample.y.shape[0])), risk_sets(sample, state)
+    for s in range(support.shape[0]):
+        table[CURVE, support[s]] = curve(sample, state, groups, sample.columns[support[s]], slopes[s])
+    return slopes
+
+
+@compiled
+def _sweep(sample: Sample, state: Floats, table: Floats, beta: Floats, intercept: float, support: Integers, slopes: Floats, everybody: bool) -> tuple[float, float]:
+    """Step once along the intercept and each coefficient of the support, or of those that moved; give the intercept and the largest gain."""
+    columns, weight, pull, step, largest = sample.columns, state[WEIGHT], state[PULL], 0.0, 0.0
+    exact = slopes.shape[0] > 0
+    if not exact:
+        total = weight.sum()
+        step = pull.sum() / total
+        _shift(pull, weight, step)
+        largest = step * step * total
+    for s in range(support.shape[0]):
+        j = support[s]
+        if not everybody and table[MOVING, j] == 0.0:
+            continue
+        old, own = beta[j], table[CURVE, j]
+        score = dot(columns[j], pull) + own * old
+        shrunk = abs(score) - table[LASSO, j]
+        new = math.copysign(shrunk, score) / (own + table[RIDGE, j]) if shrunk > 0.0 else 0.0
+        table[MOVING, j] = 1.0 if new != 0.0 else 0.0
+        if new != old:
+            if exact:
+                _shift(pull, slopes[s], new - old)
+            else:
+                move(columns[j], weight, pull, new - old)
+            beta[j] = new
+            largest = max(largest, own * (new - old) ** 2)
+    return intercept + step, largest
+
+
+@compiled
+def _mixture(trail: Floats) -> Floats:
+    """Give the weights, which sum to 1, with which the last steps of a sequence of points cancel best."""
+    count = trail.shape[0] - 1
+    gram = np.zeros((count, count))
+    for a in range(count):
+        for b in range(a + 1):
+            for i in range(trail.shape[1]):
+                gram[a, b] += (trail[a + 1, i] - trail[a, i]) * (trail[b + 1, i] - trail[b, i])
+            gram[b, a] = gram[a, b]
+    for a in range(count):
+        gram[a, a] += 1e-12 * gram[0, 0] + 1e-300
+    # Gaussian elimination of a system of five equations.
+    weights = np.ones(count)
+    for a in range(count):
+        for b in range(a + 1, count):
+            share = gram[b, a] / gram[a, a]
+            gram[b] -= share * gram[a]
+            weights[b] -= share * weights[a]
+    for a in range(count - 1, -1, -1):
+        for b in range(a + 1, count):
+            weights[a] -= gram[a, b] * weights[b]
+        weights[a] /= gram[a, a]
+    mixture: Floats = weights / weights.sum()
+    return mixture
+
+
+@compiled
+def _leap(sample: Sample, state: Floats, table: Floats, beta: Floats, intercept: float, support: Integers, trail: Floats) -> float:
+    """Go to where the last sweeps lead (Anderson's extrapolation), if that is better; give the intercept."""
+    size, pull = support.shape[0], state[PULL]
+    mixture = _mixture(trail[:, : size + 1])
+    if not np.isfinite(mixture).all():
+        return intercept
+    point = np.zeros(trail.shape[1])
+    for k in range(mixture.shape[0]):
+        point += mixture[k] * trail[k + 1]
+    there = point[size + 1 :]
+    both = pull + there
+    gain = 0.5 * (point[0] - intercept) * both.sum()
+    for s in range(size):
+        j, new = support[s], point[s + 1]
+        if new != beta[j]:
+            gain += 0.5 * (new - beta[j]) * dot(sample.columns[j], both) - table[LASSO, j] * (abs(new) - abs(beta[j])) - 0.5 * table[RIDGE, j] * (new * new - beta[j] * beta[j])
+    if not gain > 0.0:
+        return intercept
+    for s in range(size):
+        beta[support[s]] = point[s + 1]
+    pull[:] = there
+    return float(point[0])
+
+
+@compiled
+def _descend(sample: Sample, state: Floats, table: Floats, beta: Floats, intercept: float, support: Integers, limit: float) -> float:
+    """Solve the penalised least squares problem of one step over the support; give the intercept."""
+    size, slopes = support.shape[0], _slopes(sample, state, table, support)
+    trail, known = np.empty((_TRAIL + 1, 1 + size + sample.y.shape[0])), 0
+    table[MOVING] = 1.0
+    everybody = True
+    for count in range(_SWEEPS):
+        intercept, largest = _sweep(sample, state, table, beta, intercept, support, slopes, everybody)
+        if largest < limit and everybody:
+            break
+        everybody = largest < limit
+        if count < _PATIENCE:
+            continue
+        trail[known, 0] = intercept
+        for s in range(size):
+            trail[known, 1 + s] = beta[support[s]]
+        trail[known, 1 + size :] = state[PULL]
+        known += 1
+        if known == _TRAIL + 1:
+            intercept, known = _leap(sample, state, table, beta, intercept, support, trail), 0
+    return intercept
 
 
 @compiled
@@ -175,7 +270,7 @@ def follow(sample: Sample, factors: Floats, penalties: Floats, l1_ratio: float, 
     p, n = sample.columns.shape
     coefficients, intercepts, deviances = np.zeros((penalties.shape[0], p)), np.zeros(penalties.shape[0]), np.zeros(penalties.shape[0])
     beta, intercept, before = start[0].copy(), start[1], start[2]
-    state, table, gradient = np.zeros((3, n)), np.zeros((4, p)), np.zeros(p)
+    state, table, gradient = np.zeros((ROWS, n)), np.zeros((4, p)), np.zeros(p)
     inside = (beta != 0.0) | (factors == 0.0)
     predict(sample, beta, intercept, np.flatnonzero(inside), state[ETA])
     weigh(sample, state)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sarcofuse.signature.path.descent import follow, gradients
-from sarcofuse.signature.path.families import BINOMIAL, COX, ETA, GAUSSIAN, PULL, Floats, Sample, weigh
+from sarcofuse.signature.path.families import BINOMIAL, COX, ETA, GAUSSIAN, PULL, ROWS, Floats, Sample, weigh
 
 _FAMILIES = {"gaussian": GAUSSIAN, "binomial": BINOMIAL, "cox": COX}
 _LEAST_RATIO = 1e-3
@@ -128,7 +128,7 @@ class Walker:
 
     def _begin(self) -> None:
         sample, p = self._sample, len(self._factors)
-        intercept, state, self.gradient = _intercept(sample), np.zeros((3, sample.y.size)), np.zeros(p)
+        intercept, state, self.gradient = _intercept(sample), np.zeros((ROWS, sample.y.size)), np.zeros(p)
         state[ETA] = intercept
         self.null = float(weigh(sample, state))
         free = np.flatnonzero(self._factors == 0.0)
