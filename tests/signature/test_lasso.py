@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sarcofuse.metrics import auc, stratified_folds
 from sarcofuse.models import dump_estimator, load_estimator
 from sarcofuse.signature import LassoSignature
-from sarcofuse.signature.path import logistic_path
+from sarcofuse.signature.path import PathSettings, fit_path
 from sarcofuse.signature.screen import uncorrelated, varying
 
 
@@ -29,8 +29,8 @@ def standardised(X):
 def solve(X, y, penalties, tolerance=1e-14):
     Z = standardised(X)
     largest = np.abs(Z.T @ (y - y.mean())).max() / len(y)
-    start = (np.zeros(X.shape[1]), float(np.log(y.mean() / (1 - y.mean()))), float(largest))
-    return Z, largest, *logistic_path(np.ascontiguousarray(Z.T), y.astype(float), largest * np.asarray(penalties, dtype=float), tolerance, start)
+    path = fit_path(Z, y, PathSettings("binomial", tolerance=tolerance), penalties=largest * np.asarray(penalties, dtype=float))
+    return Z, largest, path.coefficients, path.intercepts, path.deviances
 
 
 @pytest.mark.parametrize("share", [0.5, 0.2, 0.05])
