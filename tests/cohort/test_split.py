@@ -170,10 +170,9 @@ def test_a_group_in_two_splits_is_an_error(folder: Path, table: Table) -> None:
         read_cohort(CohortConfig(group="patient", split=SplitConfig(by="site", external_sites=("B",))), folder, 0)
 
 
-def test_follow_up_times_of_test_patients_are_sealed_with_their_outcomes(folder: Path, table: Table) -> None:
+def test_follow_up_times_of_test_patients_are_kept_for_the_evaluation(folder: Path, table: Table) -> None:
     table(lambda rows: [r | {"months": str(10 + i) if i else ""} for i, r in enumerate(rows)], columns=["patient_id", "image", "recurrence", "split", "months"])
     cohort = read_cohort(CohortConfig(time="months"), folder, 0)
     assert cohort.outcomes.times == {f"P-{i:02d}": 10.0 + i for i in range(1, 16)}
     assert any("missing or not a positive number for 1 of 24 patients" in w for w in cohort.warnings)
-    cohort.outcomes.open("a test")
-    assert cohort.outcomes.times == {f"P-{i:02d}": 10.0 + i for i in range(1, 24)}
+    assert cohort.outcomes.open_times() == {f"P-{i:02d}": 10.0 + i for i in range(1, 24)}

@@ -105,3 +105,16 @@ def test_bad_tables_are_told_by_check_and_by_run(tmp_path: Path, capsys: pytest.
     (tmp_path / "deep.parquet").unlink()
     with pytest.raises(CohortError, match=r"deep.parquet of block deep cannot be read: it does not exist"):
         run(tmp_path / "study.yaml", scheduler="serial", progress=False, until="deep")
+
+
+def test_the_how_tos_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import re
+
+    page = (Path(__file__).resolve().parents[2] / "docs" / "how-to" / "own-features.md").read_text(encoding="utf8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "own-features.md", "exec"), {})  # noqa: S102 - our own page
+    found = run("study.yaml", scheduler="serial", progress=False)
+    assert found.finished == "report"
+    models = {m["features"] for m in json.loads((found.folder / "metrics.json").read_text())["models"]}
+    assert {"radiomic", "proteins"} <= models

@@ -60,7 +60,7 @@ class Outcomes:
         self._training = {k: v for k, v in values.items() if split[k] == "train"}
         self.__sealed = {k: v for k, v in values.items() if split[k] != "train"}
         self.__times = dict(times or {})
-        self._split = dict(split)
+        self.__training_times = {p: t for p, t in self.__times.items() if split.get(p) == "train"}
         self._openings: list[str] = []
 
     @property
@@ -75,8 +75,18 @@ class Outcomes:
 
     @property
     def times(self) -> dict[str, float]:
-        """Follow-up times in months: those of training patients, and of everybody once the seal is broken."""
-        return {p: t for p, t in self.__times.items() if self._openings or self._split.get(p) == "train"}
+        """Follow-up times in months of the training patients, where they are known."""
+        return dict(self.__training_times)
+
+    def open_times(self) -> dict[str, float]:
+        """Give the follow-up times of everybody, for the evaluation, which opens the outcomes as well.
+
+        Returns
+        -------
+        dict of str to float
+            Months by patient, where they are known.
+        """
+        return dict(self.__times)
 
     def open(self, purpose: str) -> dict[str, int]:
         """Break the seal: the outcomes of internal and external patients, counted.
