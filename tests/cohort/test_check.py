@@ -165,9 +165,11 @@ def test_feature_tables_are_read_instead_of_images(folder: Path, table: Table, e
     study = STUDY.model_copy(update={"features": {"radiomic": Path("radiomic.csv"), "deep": Path("deep.csv")}})
     problems = check_study(study, folder, engine)
     found = errors(problems)
-    assert found["P-05"] == "no row in the radiomic feature table"
+    assert found["P-05"] == "is not in the table of radiomic features (radiomic.csv)"
     assert "has text in 1 columns that should be numbers: a" in found[""]
-    assert any(p.text == "1 of 2 radiomic features have no value for any training patient: b" for p in problems if p.severity == "warning")
+    told = [p.text for p in problems if p.severity == "warning"]
+    assert "1 of 2 radiomic features have no value for any training patient: b; models pass over them" in told
+    assert any(t.startswith("1 of 2 radiomic features tell the splits apart without error: a; a number in the order of the table") for t in told)
     assert not (engine.cache / "check").exists()
 
 

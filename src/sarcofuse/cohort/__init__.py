@@ -5,8 +5,11 @@ from sarcofuse.cohort.clinical import clinical_schema, clinical_table, encode_cl
 from sarcofuse.cohort.new import new_patients
 from sarcofuse.cohort.read import flow_counts, read_cohort
 from sarcofuse.cohort.start import StudyFiles, make_study
+from sarcofuse.cohort.suspect import one_sided_sites, suspicions
+from sarcofuse.cohort.tables import Joined, join_tables, read_features
 
 __all__ = [
+    "Joined",
     "Problem",
     "StudyFiles",
     "check_study",
@@ -14,8 +17,12 @@ __all__ = [
     "clinical_table",
     "encode_clinical",
     "flow_counts",
+    "join_tables",
     "make_study",
     "needed_folds",
     "new_patients",
+    "one_sided_sites",
     "read_cohort",
+    "read_features",
+    "suspicions",
 ]

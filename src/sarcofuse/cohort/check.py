@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from sarcofuse.cohort.clinical import clinical_schema, encode_clinical
 from sarcofuse.cohort.read import few_patients
 from sarcofuse.cohort.scan import Scan, scan_table
+from sarcofuse.cohort.suspect import one_sided_sites, suspicions
+from sarcofuse.cohort.tables import join_tables
 from sarcofuse.config import StudyConfig
 from sarcofuse.errors import CaseError, CohortError
-from sarcofuse.records import FeatureTable, Patient
-from sarcofuse.runtime import Engine, Task, digest, digest_file, read_json, read_table, write_json
+from sarcofuse.records import Patient
+from sarcofuse.runtime import Engine, Task, digest, digest_file, read_json, write_json
 
 STAGE = "check"
 VERSION = "check 1"
@@ -73,6 +76,10 @@ def check_study(config: StudyConfig, folder: Path, engine: Engine) -> list[Probl
     if not scan.problems:
         found += [Problem("warning", "", table, text) for text in [*scan.warnings, *few_patients(scan)]]
         found += _nested(config, scan)
+        found += [Problem("warning", "", table, text) for text in one_sided_sites(scan.patients, scan.outcome)]
+        if config.models.clinical and config.cohort.clinical:
+            block = encode_clinical(scan.patients, clinical_schema(scan.patients))
+            found += [Problem("warning", "", table, text) for text in suspicions(block, scan.patients, scan.outcome)]
     if config.models.clinical and not config.cohort.clinical:
         found.append(Problem("error", "", None, "models.clinical is true, but cohort.clinical names no column"))
     if config.deep.weights is not None and imaging and not (folder / config.deep.weights).is_file():
@@ -80,7 +87,7 @@ def check_study(config: StudyConfig, folder: Path, engine: Engine) -> list[Probl
     if imaging:
         found += _masks(config, scan.patients) + _images(config, scan.patients, engine)
     else:
-        found += _features(config, scan.patients, folder)
+        found += _features(config, scan, folder)
     return sorted(found, key=lambda p: (p.patient_id, p.severity != "error"))
 
 
@@ -187,27 +194,7 @@ def _look(folder: Path, patient: Patient, tolerance: float, slices: int, label: 
     write_json({"problems": problems, "image_digest": content}, folder / "found.json")
 
 
-def _features(config: StudyConfig, patients: Sequence[Patient], folder: Path) -> list[Problem]:
-    found = []
-    for block, file in sorted(config.features.items()):
-        try:
-            table = read_table(folder / file, block)
-        except CohortError as error:
-            found.append(Problem("error", "", folder / file, str(error)))
-            continue
-        found += _table(table, patients, folder / file)
-    return found
-
-
-def _table(table: FeatureTable, patients: Sequence[Patient], file: Path) -> list[Problem]:
-    import numpy as np
-
-    there = set(table.patient_ids)
-    found = [Problem("error", p.patient_id, file, f"no row in the {table.block} feature table") for p in patients if p.patient_id not in there]
-    training = [p.patient_id for p in patients if p.split == "train" and p.patient_id in there]
-    if training:
-        empty = [table.names[i] for i in np.flatnonzero(np.isnan(table.rows(training)).all(axis=0))]
-        if empty:
-            text = f"{len(empty)} of {len(table.names)} {table.block} features have no value for any training patient: {', '.join(empty[:5])}{', ...' if len(empty) > 5 else ''}"
-            found.append(Problem("warning", "", file, text))
-    return found
+def _features(config: StudyConfig, scan: Scan, folder: Path) -> list[Problem]:
+    joined = join_tables(config, folder, scan.patients, scan.outcome, needed_folds(config) if scan.outcome else 0)
+    found = [Problem("error", "", None, text) for text in joined.problems] + [Problem("warning", "", None, text) for text in joined.warnings]
+    return found + [Problem("error", s.patient_id, None, s.reason) for s in joined.set_aside]

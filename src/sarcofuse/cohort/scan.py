@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sarcofuse.cohort.split import draw_split
+from sarcofuse.cohort.split import Candidate, Moment, assign_splits, moment, torn_groups
 from sarcofuse.cohort.text import TextTable, missing, number, read_text, with_point
 from sarcofuse.config import CohortConfig
 from sarcofuse.errors import CohortError
@@ -36,6 +36,10 @@ class Scan:
         Of the table as a whole; a study cannot start with any.
     warnings : list of str
         What a careful reader should know.
+    groups : dict of str to str
+        What each patient's row belongs to; empty where the table has no such column.
+    times : dict of str to float
+        Follow-up time in months, of those who have one; empty where the table has no such column.
     """
 
     patients: list[Patient] = field(default_factory=list)
@@ -43,6 +47,8 @@ class Scan:
     set_aside: list[SetAside] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    groups: dict[str, str] = field(default_factory=dict)
+    times: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -53,6 +59,7 @@ class _Row:
     mask: Path | None = None
     outcome: int | None = None
     split: Split | None = None
+    moment: Moment = ()
 
 
 def scan_table(config: CohortConfig, folder: Path, seed: int, *, imaging: bool = True, outcomes: bool = True, folds: int = 2) -> Scan:
@@ -121,6 +128,10 @@ def _columns(table: TextTable, config: CohortConfig, *, imaging: bool, outcomes:
             wanted["cohort.split_column"] = config.split_column
         if config.split.by == "site":
             wanted["cohort.site"] = config.site
+        if config.split.by == "time":
+            wanted["cohort.split.date"] = config.split.date or ""
+        if config.group is not None:
+            wanted["cohort.group"] = config.group
         if config.time is not None:
             wanted["cohort.time"] = config.time
     pairs = [*wanted.items(), *(("cohort.clinical", c) for c in config.clinical)]
@@ -173,6 +184,8 @@ def _examine(row: _Row, config: CohortConfig, folder: Path, *, imaging: bool, ou
         checks.append(lambda: _outcome(row, config))
         if config.split.by == "column" and config.split_column in row.cells:
             checks.append(lambda: _split_value(row, config))
+        if config.split.by == "time" and config.split.date in row.cells:
+            checks.append(lambda: _moment(row, config))
         if config.split.by == "site" and config.site in row.cells:
             checks.append(lambda: None if row.cells[config.site] else f"no site: column {config.site!r} is empty, and the split goes by site")
     if imaging and config.image in row.cells:
@@ -231,6 +244,15 @@ def _split_value(row: _Row, config: CohortConfig) -> str | None:
     return f"unknown split value: column {config.split_column!r} says {row.cells[config.split_column]!r}; expected train, internal or external{hint}"
 
 
+def _moment(row: _Row, config: CohortConfig) -> str | None:
+    text = row.cells[str(config.split.date)]
+    found = None if missing(text) else moment(text)
+    if found is None:
+        return f"no date that can be read: column {config.split.date!r} says {text!r}; expected a year, month or date such as 2019, 2019-07 or 2019-07-01"
+    row.moment = found
+    return None
+
+
 def _files(row: _Row, config: CohortConfig, folder: Path) -> str | None:
     text = row.cells[config.image]
     if missing(text):
@@ -248,21 +270,16 @@ def _files(row: _Row, config: CohortConfig, folder: Path) -> str | None:
 
 
 def _split(rows: list[_Row], config: CohortConfig, seed: int, scan: Scan) -> dict[str, Split]:
-    how = config.split
-    if how.by == "column":
-        return {r.patient_id: r.split or "train" for r in rows}
-    outcome = {r.patient_id: r.outcome or 0 for r in rows}
-    if how.by == "stratified":
-        if how.internal + how.external >= 1.0:
-            scan.problems.append(f"cohort.split.internal and cohort.split.external add up to {how.internal + how.external:g}; expected less than 1")
-            return {}
-        return draw_split(outcome, how.internal, how.external, seed)
-    sites = Counter(r.cells[config.site] for r in rows)
-    if not how.external_sites:
-        scan.problems.append("cohort.split.by is site, but cohort.split.external_sites names none")
-    scan.problems += [f"site {s!r} (cohort.split.external_sites) has no patient; the sites are: {', '.join(sorted(sites))}" for s in how.external_sites if s not in sites]
-    away = {r.patient_id for r in rows if r.cells[config.site] in how.external_sites}
-    return {**draw_split({p: v for p, v in outcome.items() if p not in away}, how.internal, 0.0, seed), **dict.fromkeys(away, "external")}
+    group = {r.patient_id: r.cells[config.group] or r.patient_id if config.group is not None else r.patient_id for r in rows}
+    if config.group is not None:
+        scan.groups = dict(sorted(group.items()))
+    if config.split.by != "column":
+        split, problems = assign_splits([Candidate(r.patient_id, group[r.patient_id], r.outcome or 0, r.cells.get(config.site, ""), r.moment) for r in rows], config.split, seed)
+        scan.problems += problems
+        return split
+    given: dict[str, Split] = {r.patient_id: r.split or "train" for r in rows}
+    scan.problems += torn_groups(given, group)
+    return given
 
 
 def _finish(scan: Scan, rows: list[_Row], split: dict[str, Split], table: TextTable, config: CohortConfig, *, outcomes: bool) -> None:
@@ -284,7 +301,9 @@ def _finish(scan: Scan, rows: list[_Row], split: dict[str, Split], table: TextTa
             scan.outcome[row.patient_id] = row.outcome
     scan.warnings += [f"clinical column {n!r} holds numbers in training; {c} test value{'s' if c > 1 else ''} that are no numbers count as missing" for n, c in unread.items() if c]
     if config.time is not None and config.time in table.columns:
-        odd = sum((number(r.cells[config.time], decimal_comma=table.decimal_comma) or -1.0) < 0 for r in rows)
+        read = {r.patient_id: number(r.cells[config.time], decimal_comma=table.decimal_comma) for r in rows}
+        scan.times = {p: t for p, t in sorted(read.items()) if t is not None and t > 0}
+        odd = len(rows) - len(scan.times)
         if odd:
             scan.warnings.append(f"follow-up time (column {config.time!r}) is missing or not a positive number for {odd} of {len(rows)} patients")
 

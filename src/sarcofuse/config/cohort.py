@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from sarcofuse.config.base import Section
+
+
+def _as_text(value: object) -> object:
+    """Give a year or date that YAML has read as such back as text."""
+    return str(value) if isinstance(value, int | datetime.date) and not isinstance(value, bool) else value
 
 
 class SplitConfig(Section):
     """How patients are divided into training, internal and external test."""
 
     by: Annotated[
-        Literal["column", "stratified", "site"],
-        Field(description="`column`: as the split column says; `stratified`: drawn at random, keeping the share of events; `site`: `external_sites` are external, the others are drawn."),
+        Literal["column", "stratified", "site", "time"],
+        Field(
+            description="`column`: as the split column says; `stratified`: drawn at random, keeping the share of events; `site`: `external_sites` are external, the others are drawn; `time`: those from `cut` on are external, the others are drawn."
+        ),
     ] = "column"
-    internal: Annotated[float, Field(ge=0, lt=1, description="Share of the patients drawn as the internal test split (stratified, site).")] = 0.2
+    internal: Annotated[float, Field(ge=0, lt=1, description="Share of the patients drawn as the internal test split (stratified, site, time).")] = 0.2
     external: Annotated[float, Field(ge=0, lt=1, description="Share of the patients drawn as the external test split (stratified only).")] = 0.0
     external_sites: Annotated[tuple[str, ...], Field(description="Sites that make up the external split (site only).")] = ()
+    date: Annotated[str | None, Field(description="Column of a year, month or date: 2019, 2019-07, 2019-07-01 or 20190701 (time only).")] = None
+    cut: Annotated[str | None, BeforeValidator(_as_text), Field(description="First year, month or date of the external split (time only).")] = None
 
 
 class CohortConfig(Section):
@@ -32,6 +42,7 @@ class CohortConfig(Section):
     image: Annotated[str, Field(description="Column of the image: NIfTI file or DICOM folder, relative to the table.")] = "image"
     mask: Annotated[str, Field(description="Column of the tumour mask on the image's grid; may be empty or absent.")] = "mask"
     site: Annotated[str, Field(description="Column of the hospital or scanner; may be absent.")] = "site"
+    group: Annotated[str | None, Field(description="Column of who or what rows belong to, where a patient has several tumours or scans, a row each: rows of one group stay together in every split and fold.")] = None
     split_column: Annotated[str, Field(description="Column that says train, internal or external (split by column).")] = "split"
     split: Annotated[SplitConfig, Field(description="How patients are divided.")] = SplitConfig()
     clinical: Annotated[tuple[str, ...], Field(description="Clinical columns to keep. With models.clinical they become a feature set.")] = ()

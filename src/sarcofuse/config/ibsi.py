@@ -44,6 +44,12 @@ class IbsiConfig(Section):
     distance: Annotated[int, Field(ge=1, description="Chebyshev distance of neighbours in voxels (GLCM, NGTDM, NGLDM).")] = 1
     coarseness: Annotated[float, Field(ge=0, description="Largest grey-level difference that counts as dependence (NGLDM).")] = 0.0
 
+    weighting: Annotated[
+        Literal["none", "inverse", "gaussian"],
+        Field(description="Weight of a neighbour by its distance m in voxels: none, inverse (1/m) or gaussian (exp(-m^2)), where directions are merged into one matrix (GLCM, GLRLM) and in the mean of neighbours (NGTDM)."),
+    ] = "none"
+    weighting_norm: Annotated[Literal["euclidean", "manhattan", "chebyshev"], Field(description="How the distance of weighting is measured.")] = "euclidean"
+
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         if self.spacing is not None and min(self.spacing) < 0:

@@ -21,7 +21,7 @@ NOT_IBSI = {
     "classes": "families", "features": "families", "further_images": "", "image_settings": "", "binWidth": "bin_width", "binCount": "bin_count", "resampledPixelSpacing": "spacing",
     "interpolator": "image_interpolation", "padDistance": "", "preCrop": "", "normalize": "", "normalizeScale": "", "removeOutliers": "resegment_sigma", "resegmentRange": "resegment_range",
     "resegmentMode": "resegment_sigma", "resegmentShape": "", "voxelArrayShift": "", "force2D": "aggregations", "force2Ddimension": "aggregations", "distances": "distance",
-    "symmetricalGLCM": "", "weightingNorm": "aggregations", "gldm_a": "coarseness", "gradientUseSpacing": "", "minimumROIDimensions": "", "minimumROISize": "",
+    "symmetricalGLCM": "", "weightingNorm": "weighting", "gldm_a": "coarseness", "gradientUseSpacing": "", "minimumROIDimensions": "", "minimumROISize": "",
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from sarcofuse.config.cohort import CohortConfig
 from sarcofuse.config.filters import Energy, FilterConfig
 from sarcofuse.config.study import StudyConfig
 
-COHORT_COLUMNS = ("patient_id", "image", "mask", "site", "split_column", "outcome", "time")
+COHORT_COLUMNS = ("patient_id", "image", "mask", "site", "group", "split_column", "outcome", "time")
 
 
 def study_reference() -> str:

@@ -52,11 +52,15 @@ class Outcomes:
         Outcome (0 or 1) by patient.
     split : mapping of str to str
         Split by patient.
+    times : mapping of str to float, optional
+        Follow-up time in months by patient, where it is known; sealed like the outcomes.
     """
 
-    def __init__(self, values: Mapping[str, int], split: Mapping[str, Split]) -> None:
+    def __init__(self, values: Mapping[str, int], split: Mapping[str, Split], times: Mapping[str, float] | None = None) -> None:
         self._training = {k: v for k, v in values.items() if split[k] == "train"}
         self.__sealed = {k: v for k, v in values.items() if split[k] != "train"}
+        self.__times = dict(times or {})
+        self.__training_times = {p: t for p, t in self.__times.items() if split.get(p) == "train"}
         self._openings: list[str] = []
 
     @property
@@ -68,6 +72,21 @@ class Outcomes:
     def openings(self) -> tuple[str, ...]:
         """Purposes for which the sealed outcomes were opened, in order."""
         return tuple(self._openings)
+
+    @property
+    def times(self) -> dict[str, float]:
+        """Follow-up times in months of the training patients, where they are known."""
+        return dict(self.__training_times)
+
+    def open_times(self) -> dict[str, float]:
+        """Give the follow-up times of everybody, for the evaluation, which opens the outcomes as well.
+
+        Returns
+        -------
+        dict of str to float
+            Months by patient, where they are known.
+        """
+        return dict(self.__times)
 
     def open(self, purpose: str) -> dict[str, int]:
         """Break the seal: the outcomes of internal and external patients, counted.
@@ -119,12 +138,15 @@ class Cohort:
         Rows that were left out, with reasons.
     warnings : tuple of str
         What a careful reader should know (few events, say).
+    groups : mapping of str to str
+        What each patient's row belongs to, where a patient has several tumours or scans; empty where nobody has.
     """
 
     patients: tuple[Patient, ...]
     outcomes: Outcomes
     set_aside: tuple[SetAside, ...] = ()
     warnings: tuple[str, ...] = ()
+    groups: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

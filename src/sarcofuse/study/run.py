@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sarcofuse.config import SignatureConfig, StudyConfig, read_study
 from sarcofuse.errors import ConfigError, StageError
 from sarcofuse.records import SPLITS, Case, Cohort, FeatureTable, MaskQuality, Prediction, SetAside
-from sarcofuse.runtime import Engine, digest_file, read_json, read_table, write_json, write_table
+from sarcofuse.runtime import Engine, digest_file, read_json, write_json, write_table
 from sarcofuse.study.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -135,11 +135,11 @@ def _plan(config: StudyConfig) -> list[tuple[str, Callable[[_Study], None]]]:
 
 
 def _begin(config: StudyConfig, home: Path, folder: RunFolder, engine: Engine, until: str) -> _Study:
-    from sarcofuse.cohort import needed_folds, read_cohort
+    from sarcofuse.cohort import needed_folds, one_sided_sites, read_cohort
 
     cohort = read_cohort(config.cohort, home, config.seed, imaging=not config.features, folds=needed_folds(config))
     folder.set_aside = list(cohort.set_aside)
-    folder.warnings = list(cohort.warnings)
+    folder.warnings = [*cohort.warnings, *one_sided_sites(cohort.patients, cohort.outcomes.training)]
     folder.write_cohort(cohort)
     return _Study(config, home, folder, engine, until, cohort, {"cohort": digest_file(home / config.cohort.file)})
 
@@ -151,12 +151,12 @@ def _write_run(state: _Study) -> None:
 
 
 def _read_tables(state: _Study) -> None:
-    for block, file in state.config.features.items():
-        table = read_table(state.home / file, block)
-        state.inputs[block] = digest_file(state.home / file)
-        known = set(table.patient_ids)
-        state.folder.set_aside += [SetAside(p.patient_id, "features", f"is not in the table of {block} features ({Path(file).name})") for p in state.cohort.patients if p.patient_id not in known]
-        state.tables[block] = table
+    from sarcofuse.cohort import needed_folds, read_features
+
+    found = read_features(state.config, state.home, state.cohort.patients, state.outcome, needed_folds(state.config))
+    state.inputs |= {block: digest_file(state.home / file) for block, file in state.config.features.items()}
+    state.tables, state.folder.set_aside = found.tables, state.folder.set_aside + found.set_aside
+    state.folder.warnings += found.warnings
 
 
 def _preprocess(state: _Study) -> None:
@@ -224,12 +224,14 @@ def _keep_table(state: _Study, table: FeatureTable, aside: Sequence[SetAside]) -
 def _models(state: _Study) -> None:
     from sarcofuse import models
     from sarcofuse.bundle import Parts, lead_model, write_bundle
-    from sarcofuse.cohort import clinical_schema, clinical_table
+    from sarcofuse.cohort import clinical_schema, clinical_table, suspicions
 
     config, outcome = state.config, state.outcome
     if config.models.clinical:
         state.tables["clinical"] = clinical_table(state.cohort)
-    complete = [p for p in state.cohort.patients if all(p.patient_id in t.patient_ids for t in state.tables.values())]
+        state.folder.warnings += suspicions(state.tables["clinical"], state.cohort.patients, outcome)
+    everywhere = set.intersection(*(set(t.patient_ids) for t in state.tables.values()))
+    complete = [p for p in state.cohort.patients if p.patient_id in everywhere]
     training = [p.patient_id for p in complete if p.split == "train"]
     tables = {name: FeatureTable(name, tuple(training), t.names, t.rows(training)) for name, t in state.tables.items()}
     state.models = models.fit_models(tables, {p: outcome[p] for p in training}, make_signature(config.models.signature, config.seed), config.models, state.engine, config.seed, repeats=state.repeats)

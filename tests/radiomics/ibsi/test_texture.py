@@ -145,3 +145,61 @@ def test_number_of_levels_is_the_highest_that_occurs_or_the_number_of_bins():
     assert fixed["NDRX_IAZD"] == pytest.approx(pairs[0] + pairs[10] / (1 + 10 / 16))
     count = measured(image, mask, families=("glcm",), discretisation="FBN", bin_count=8)
     assert count["NDRX_IAZD"] == pytest.approx(pairs[0] + pairs[10] / (1 + 7 / 8))
+
+
+@pytest.mark.parametrize("norm", ["euclidean", "manhattan", "chebyshev"])
+def test_weighted_pairs_agree_with_the_other_dialect(norm):
+    """On voxels of 1 mm, where distances in voxels are those in mm; its weighting of runs is another."""
+    image, mask = case(3)
+    other = {"binWidth": 1, "weightingNorm": norm.replace("chebyshev", "infinity"), "log_sigma": (), "wavelet": None, "classes": ("glcm",)}
+    expected = compute_features(image, mask, (1, 1, 1), other)
+    found = measured(image, mask, families=("glcm",), aggregations=("IAZD",), weighting="gaussian", weighting_norm=norm)
+    for pair in ALIKE["glcm"].split(","):
+        feature, name = pair.split()
+        assert found[f"{feature}_IAZD"] == pytest.approx(expected[f"original_glcm_{name}"], rel=1e-9), name
+
+
+@pytest.mark.parametrize(("weighting", "norm"), [("inverse", "euclidean"), ("gaussian", "manhattan")])
+def test_weighted_runs_in_loops(weighting, norm):
+    image, mask = case(4, levels=3, shape=(5, 6, 7))
+    found = measured(image, mask, families=("glrlm",), aggregations=("IAZD", "ITBB"), weighting=weighting, weighting_norm=norm)
+    plain = measured(image, mask, families=("glrlm",), aggregations=("ITBB",))
+    assert {n: v for n, v in found.items() if n.endswith("ITBB")} == plain, "a direction by itself has no weight"
+    levels = np.pad(image * mask, 1)
+    runs = short = looked_at = 0.0
+    by_level = np.zeros(4)
+    for off in (o for o in product((-1, 0, 1), repeat=3) if o > (0, 0, 0)):
+        away = np.sqrt(np.square(off).sum()) if norm == "euclidean" else np.abs(off).sum()
+        w = 1 / away if weighting == "inverse" else np.exp(-(away**2))
+        looked_at += w * mask.sum()
+        for place in np.argwhere(levels):
+            level = levels[tuple(place)]
+            if levels[tuple(place - off)] != level:
+                length = 1
+                while levels[tuple(place + length * np.array(off))] == level:
+                    length += 1
+                runs, short = runs + w, short + w / length**2
+                by_level[level] += w
+    assert found["22OV_IAZD"] == pytest.approx(short / runs, rel=1e-12)
+    assert found["9ZK5_IAZD"] == pytest.approx(runs / looked_at, rel=1e-12)
+    assert found["R5YN_IAZD"] == pytest.approx((by_level**2).sum() / runs, rel=1e-12)
+
+
+@pytest.mark.parametrize(("weighting", "norm"), [("inverse", "euclidean"), ("gaussian", "manhattan"), ("inverse", "chebyshev")])
+def test_weighted_neighbourhoods_in_loops(weighting, norm):
+    image, mask = case(4, shape=(5, 6, 7))
+    found = measured(image, mask, families=("ngtdm",), aggregations=("KOBO",), distance=2, weighting=weighting, weighting_norm=norm)
+    levels = image * mask
+    number, s = np.zeros(7), np.zeros(7)
+    for place in np.argwhere(mask):
+        total = weights = 0.0
+        for off in product(range(-2, 3), repeat=3):
+            near = place + off
+            if any(off) and ((near >= 0) & (near < mask.shape)).all() and mask[tuple(near)]:
+                away = {"euclidean": np.sqrt(np.square(off).sum()), "manhattan": np.abs(off).sum(), "chebyshev": np.abs(off).max()}[norm]
+                w = 1 / away if weighting == "inverse" else np.exp(-(away**2))
+                total, weights = total + w * levels[tuple(near)], weights + w
+        number[levels[tuple(place)]] += 1
+        s[levels[tuple(place)]] += abs(levels[tuple(place)] - total / weights)
+    p = number / number.sum()
+    assert found["QCDE_KOBO"] == pytest.approx(1 / (p @ s), rel=1e-12)

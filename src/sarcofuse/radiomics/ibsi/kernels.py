@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 
 
 @compiled
-def add_pairs(counts: Floats, levels: Levels, voxels: Ints, step: int) -> None:
+def add_pairs(counts: Floats, levels: Levels, voxels: Ints, step: int, weight: float) -> None:
     """Count pairs of grey levels one step apart, both ways.
 
     Parameters
@@ -33,15 +33,17 @@ def add_pairs(counts: Floats, levels: Levels, voxels: Ints, step: int) -> None:
         Places of the voxels to look at.
     step : int
         Offset of the neighbour.
+    weight : float
+        What a pair counts.
     """
     for v in voxels:
         a, b = levels[v], levels[v + step]
-        counts[a, b] += 1.0
-        counts[b, a] += 1.0
+        counts[a, b] += weight
+        counts[b, a] += weight
 
 
 @compiled
-def add_runs(counts: Floats, levels: Levels, voxels: Ints, step: int) -> None:
+def add_runs(counts: Floats, levels: Levels, voxels: Ints, step: int, weight: float) -> None:
     """Count runs of equal level along a direction.
 
     Parameters
@@ -54,6 +56,8 @@ def add_runs(counts: Floats, levels: Levels, voxels: Ints, step: int) -> None:
         Places of the voxels to look at.
     step : int
         Offset of the next voxel.
+    weight : float
+        What a run counts.
     """
     for v in voxels:
         level = levels[v]
@@ -62,7 +66,7 @@ def add_runs(counts: Floats, levels: Levels, voxels: Ints, step: int) -> None:
             while levels[place] == level:
                 place += step
                 length += 1
-            counts[level, length] += 1.0
+            counts[level, length] += weight
 
 
 @compiled
@@ -118,7 +122,7 @@ def zones(levels: Levels, voxels: Ints, steps: Ints, depth: Ints) -> tuple[NDArr
 
 
 @compiled
-def add_neighbourhoods(dependence: Floats, tones: Floats, levels: Levels, values: Floats, voxels: Ints, steps: Ints, coarseness: float) -> None:
+def add_neighbourhoods(dependence: Floats, tones: Floats, levels: Levels, values: Floats, voxels: Ints, steps: Ints, weights: Floats, coarseness: float) -> None:
     """Count dependent neighbours, and sum differences from the neighbours' mean.
 
     Parameters
@@ -135,21 +139,23 @@ def add_neighbourhoods(dependence: Floats, tones: Floats, levels: Levels, values
         Places of the voxels to look at.
     steps : ndarray of int64, shape (neighbours,)
         Offsets of all neighbours, both ways.
+    weights : ndarray of float64, shape (neighbours,)
+        Their weights in the mean.
     coarseness : float
         Largest difference that counts as dependence.
     """
     for v in voxels:
         level = levels[v]
         own = values[level]
-        total, near, alike = 0.0, 0, 1
-        for step in steps:
-            other = levels[v + step]
+        total, near, alike = 0.0, 0.0, 1
+        for k in range(len(steps)):
+            other = levels[v + steps[k]]
             if other > 0:
-                near += 1
-                total += values[other]
+                near += weights[k]
+                total += weights[k] * values[other]
                 if abs(values[other] - own) <= coarseness:
                     alike += 1
         dependence[level, alike] += 1.0
-        if near > 0:
+        if near > 0.0:
             tones[level, 0] += 1.0
             tones[level, 1] += abs(own - total / near)

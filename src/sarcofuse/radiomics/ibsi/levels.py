@@ -249,5 +249,29 @@ class Texture:
         found = [self._step((z, y, x)) for z, y, x in product((0,) if planar else (-1, 0, 1), (-1, 0, 1), (-1, 0, 1))]
         return np.array([s for s in found if (s != 0 if both else s > 0)], np.int64)
 
+    def weights(self, steps: Steps, config: IbsiConfig) -> NDArray[np.float64]:
+        """Give the weights of neighbours by their distance in voxels.
+
+        Parameters
+        ----------
+        steps : ndarray of int64, shape (neighbours,)
+            Their offsets, as `steps` or `nearest` gives them.
+        config : IbsiConfig
+            Uses `weighting` and `weighting_norm`.
+
+        Returns
+        -------
+        ndarray of float64, shape (neighbours,)
+            1 without weighting.
+        """
+        if config.weighting == "none":
+            return np.ones(len(steps))
+        reach = range(-self.distance, self.distance + 1)
+        at = {self._step(o): o for o in product(reach, reach, reach)}
+        away = np.abs([at[int(s)] for s in steps]).astype(np.float64)
+        length = {"euclidean": np.sqrt((away**2).sum(axis=1)), "manhattan": away.sum(axis=1), "chebyshev": away.max(axis=1)}[config.weighting_norm]
+        found: NDArray[np.float64] = 1.0 / length if config.weighting == "inverse" else np.exp(-(length**2))
+        return found
+
     def _step(self, offset: tuple[int, int, int]) -> int:
         return (offset[0] * self.shape[1] + offset[1]) * self.shape[2] + offset[2]

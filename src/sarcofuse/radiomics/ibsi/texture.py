@@ -34,7 +34,7 @@ def compute(texture: Texture, config: IbsiConfig) -> dict[str, float]:
     texture : Texture
         The region's grey levels.
     config : IbsiConfig
-        Uses `families`, `aggregations` and `coarseness`.
+        Uses `families`, `aggregations`, `coarseness`, `weighting` and `weighting_norm`.
 
     Returns
     -------
@@ -44,7 +44,7 @@ def compute(texture: Texture, config: IbsiConfig) -> dict[str, float]:
     found: dict[str, float] = {}
     computed: dict[IbsiAggregation, dict[IbsiFamily, Values]] = {}
     for aggregation in config.aggregations:
-        computed[aggregation] = {f: compute(texture, aggregation) for f, compute in _DIRECTIONAL.items() if aggregation in OF_FAMILY[f] and f in config.families}
+        computed[aggregation] = {f: compute(texture, aggregation, config) for f, compute in _DIRECTIONAL.items() if aggregation in OF_FAMILY[f] and f in config.families}
         if aggregation in OF_FAMILY["glszm"]:
             computed[aggregation] |= _zones(texture, aggregation, config) | _neighbourhoods(texture, aggregation, config)
     for family in OF_FAMILY:
@@ -86,29 +86,37 @@ def _whole(texture: Texture, aggregation: IbsiAggregation) -> tuple[list[Voxels]
     return texture.slices if aggregation == "8QNN" else [texture.voxels], aggregation != "KOBO"
 
 
-def _glcm(texture: Texture, aggregation: IbsiAggregation) -> Values:
+def _weights(texture: Texture, group: list[tuple[Voxels, int]], config: IbsiConfig) -> list[float]:
+    """Give the weight of each part of a matrix; 1 where all parts lie in one direction, for which a weight would only be a scale."""
+    steps = [step for _, step in group]
+    return [1.0] * len(steps) if len(set(steps)) == 1 else texture.weights(np.array(steps, np.int64), config).tolist()
+
+
+def _glcm(texture: Texture, aggregation: IbsiAggregation, config: IbsiConfig) -> Values:
     groups = []
     number = len(texture.values)
     for group in _directional(texture, aggregation, lambda planar: texture.steps(planar=planar, both=False)):
         counts = np.zeros((number, number))
-        for voxels, step in group:
-            kernels.add_pairs(counts, texture.flat, voxels, step)
+        for (voxels, step), weight in zip(group, _weights(texture, group, config), strict=True):
+            kernels.add_pairs(counts, texture.flat, voxels, step, weight)
         groups.append(pairs.features(counts[1:, 1:], texture.values[1:], texture.count))
     return _average(groups)
 
 
-def _glrlm(texture: Texture, aggregation: IbsiAggregation) -> Values:
+def _glrlm(texture: Texture, aggregation: IbsiAggregation, config: IbsiConfig) -> Values:
     groups = []
     for group in _directional(texture, aggregation, lambda planar: texture.nearest(planar=planar, both=False)):
         counts = np.zeros((len(texture.values), max(texture.inside.shape) + 1))
-        for voxels, step in group:
-            kernels.add_runs(counts, texture.flat, voxels, step)
+        weights = _weights(texture, group, config)
+        for (voxels, step), weight in zip(group, weights, strict=True):
+            kernels.add_runs(counts, texture.flat, voxels, step, weight)
         level, length = np.nonzero(counts)
-        groups.append(emphases(texture.values[level], length, counts[level, length], sum(len(voxels) for voxels, _ in group))[:16])
+        looked_at = sum(weight * len(voxels) for (voxels, _), weight in zip(group, weights, strict=True))
+        groups.append(emphases(texture.values[level], length, counts[level, length], looked_at)[:16])
     return _average(groups)
 
 
-_DIRECTIONAL: dict[IbsiFamily, Callable[[Texture, IbsiAggregation], Values]] = {"glcm": _glcm, "glrlm": _glrlm}
+_DIRECTIONAL: dict[IbsiFamily, Callable[[Texture, IbsiAggregation, IbsiConfig], Values]] = {"glcm": _glcm, "glrlm": _glrlm}
 
 
 def _zones(texture: Texture, aggregation: IbsiAggregation, config: IbsiConfig) -> dict[IbsiFamily, Values]:
@@ -136,14 +144,14 @@ def _neighbourhoods(texture: Texture, aggregation: IbsiAggregation, config: Ibsi
     found: dict[IbsiFamily, list[Values]] = {"ngtdm": [], "ngldm": []}
     for voxels in parts:
         dependence, tones = np.zeros((len(texture.values), len(steps) + 2)), np.zeros((len(texture.values), 2))
-        kernels.add_neighbourhoods(dependence, tones, texture.flat, texture.values, voxels, steps, config.coarseness)
+        kernels.add_neighbourhoods(dependence, tones, texture.flat, texture.values, voxels, steps, texture.weights(steps, config), config.coarseness)
         level, alike = np.nonzero(dependence)
         found["ngldm"].append(emphases(texture.values[level], alike, dependence[level, alike], len(voxels)))
         found["ngtdm"].append(differences(texture.values, tones))
     return {family: _average(found[family]) for family in wanted}
 
 
-def emphases(levels: Values, measure: NDArray[np.int64], number: Values, voxels: int) -> Values:
+def emphases(levels: Values, measure: NDArray[np.int64], number: Values, voxels: float) -> Values:
     """Compute the features that the run, zone and dependence matrices share.
 
     Parameters
@@ -154,8 +162,8 @@ def emphases(levels: Values, measure: NDArray[np.int64], number: Values, voxels:
         Its length, size, distance or dependence.
     number : ndarray of float64, shape (cells,)
         What it counts.
-    voxels : int
-        Voxels that were looked at, once for each direction.
+    voxels : float
+        Voxels that were looked at, once for each direction, with the direction's weight.
 
     Returns
     -------

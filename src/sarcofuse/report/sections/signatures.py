@@ -140,7 +140,7 @@ def _candidates(run: RunFolder, block: str) -> str:
     file = run.path / "features" / f"{block}.parquet"
     if not file.is_file():
         return ABSENT
-    from pyarrow import parquet  # type: ignore[import-untyped]
+    from pyarrow import parquet
 
     names = [n for n in parquet.read_schema(file).names if n != "patient_id" and not n.startswith("__index")]
     return f"{len(names):,}"
