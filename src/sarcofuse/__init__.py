@@ -12,6 +12,7 @@ from typing import Any
 _HOMES = {
     "SarcofuseError": "errors",
     "StudyConfig": "config",
+    "audit": "study",
     "bayes_auc": "phantom",
     "check_study": "cohort",
     "convert_dicom": "imaging",
@@ -31,6 +32,7 @@ _HOMES = {
 __all__ = [
     "SarcofuseError",
     "StudyConfig",
+    "audit",
     "bayes_auc",
     "check_study",
     "convert_dicom",

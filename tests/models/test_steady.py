@@ -11,7 +11,8 @@ import pytest
 from sarcofuse.config import ModelsConfig, SignatureConfig
 from sarcofuse.errors import CaseError, StageError
 from sarcofuse.models import Repeats, fit_models
-from sarcofuse.models.blocks import learn_signatures
+from sarcofuse.models.blocks import Beside, learn_signatures
+from sarcofuse.models.folds import inner_folds
 from sarcofuse.records import FeatureTable
 from sarcofuse.runtime import digest_file
 from sarcofuse.signature import LassoSignature, StabilityFilter
@@ -56,7 +57,7 @@ def test_each_fold_judges_by_its_own_patients(simulated, tmp_path):
     used = {}
     for left_out in (7, 8):
         train = np.arange(len(who)) != left_out
-        learn_signatures(tmp_path, SIGNATURE, X, y, train, 3, 0, (who, (repeats,)))
+        learn_signatures(tmp_path, SIGNATURE, X, y, train, inner_folds(y[train], None, 3, 0), Beside(who, (repeats,)))
         with np.load(tmp_path / "columns.npz") as columns:
             seen = columns["features_train"]
         used[left_out] = any(np.allclose(np.corrcoef(c, X[train, best])[0, 1], 1.0) for c in seen.T)
@@ -78,4 +79,4 @@ def test_nothing_stable_is_told_with_what_to_do(simulated, engine, tmp_path):
     who = simulated.train
     y = np.array([float(simulated.outcome[p]) for p in who])
     with pytest.raises(CaseError, match="no feature is stable in every respect"):
-        learn_signatures(tmp_path, SIGNATURE, table.rows(who), y, np.ones(len(who), bool), 3, 0, (who, tuple(half)))
+        learn_signatures(tmp_path, SIGNATURE, table.rows(who), y, np.ones(len(who), bool), None, Beside(who, tuple(half)))

@@ -25,12 +25,19 @@ class SignatureConfig(Section):
 class ModelsConfig(Section):
     """Feature sets, classifiers, and how they are tuned."""
 
-    classifiers: Annotated[tuple[str, ...], Field(min_length=1, description="extratrees, svm, logistic; by name also randomforest, gradientboosting, knn, naivebayes, mlp.")] = ("extratrees", "svm", "logistic")
+    classifiers: Annotated[tuple[str, ...], Field(min_length=1, description="extratrees, svm, logistic; by name also randomforest, gradientboosting, knn, naivebayes, mlp, and lightgbm and xgboost where they are installed (extras).")] = ("extratrees", "svm", "logistic")
     fusion: Annotated[Literal["signatures", "features"], Field(description="What DLR fuses: the two out-of-fold signatures, or the selected features.")] = "signatures"
     clinical: Annotated[bool, Field(description="Add the clinical variables as a fourth feature set.")] = False
+    fuse_clinical: Annotated[bool, Field(description="Join the clinical variables to the fused set as one more block (`dlr+clinical`).")] = False
+    ablation: Annotated[bool, Field(description="Out-of-fold AUC of the primary classifier on every subset of the blocks, recorded with the primary model.")] = False
     primary: Annotated[tuple[str, str], Field(description="Feature set and classifier that the bundle leads with.")] = ("dlr", "extratrees")
     folds: Annotated[int, Field(ge=2, description="Outer folds for the training patients' out-of-fold risks.")] = 5
+    repeats: Annotated[int, Field(ge=1, description="How often the outer cross-validation is repeated with other folds; a patient's out-of-fold risk is then the mean of its log-odds, and the spread of the AUC over the repeats is recorded.")] = 1
     tuning: Annotated[bool, Field(description="Tune the classifiers by cross-validation inside each fold.")] = True
+    search: Annotated[Literal["grid", "random", "optuna"], Field(description="Where tuning looks: a small `grid`, `random` draws, or Optuna's sampler (extra `optuna`).")] = "grid"
+    budget: Annotated[int, Field(ge=1, description="Trials of `random` and `optuna`; the first is the default setting.")] = 20
+    optimism: Annotated[int, Field(ge=0, description="Bootstrap samples that correct the training figures of the primary model for optimism (Harrell), its settings being fixed; 0 for none.")] = 0
+    learning_curve: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(description="Shares of the training patients at which the primary model's out-of-fold AUC is measured, such as [0.25, 0.5, 0.75, 1.0]; empty for no learning curve.")] = ()
     threshold: Annotated[Literal["youden", "sensitivity"], Field(description="How the operating point is chosen on out-of-fold training risks.")] = "youden"
     sensitivity: Annotated[float, Field(gt=0, lt=1, description="Wanted sensitivity (threshold: sensitivity).")] = 0.9
     signature: Annotated[SignatureConfig, Field(description="LASSO signatures.")] = SignatureConfig()

@@ -1,8 +1,29 @@
 """The models: classifiers on signatures and selected features, their honest training risks and their operating points."""
 
 from sarcofuse.models.classifiers import CLASSIFIERS, find_classifier
-from sarcofuse.models.fit import FeatureSet, feature_sets, fit_models, risks
+from sarcofuse.models.fit import fit_chosen, fit_models, out_of_fold, risks
+from sarcofuse.models.folds import grouped_folds
+from sarcofuse.models.leaky import leaky_risks
 from sarcofuse.models.persist import dump_estimator, load_estimator, save_estimator
 from sarcofuse.models.record import FittedModel, Repeats
+from sarcofuse.models.sets import FeatureSet, feature_sets
+from sarcofuse.models.work import Recipe
 
-__all__ = ["CLASSIFIERS", "FeatureSet", "FittedModel", "Repeats", "dump_estimator", "feature_sets", "find_classifier", "fit_models", "load_estimator", "risks", "save_estimator"]
+__all__ = [
+    "CLASSIFIERS",
+    "FeatureSet",
+    "FittedModel",
+    "Recipe",
+    "Repeats",
+    "dump_estimator",
+    "feature_sets",
+    "find_classifier",
+    "fit_chosen",
+    "fit_models",
+    "grouped_folds",
+    "leaky_risks",
+    "load_estimator",
+    "out_of_fold",
+    "risks",
+    "save_estimator",
+]

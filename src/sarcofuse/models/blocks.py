@@ -4,23 +4,63 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sarcofuse.errors import CaseError
-from sarcofuse.metrics import stratified_folds
+from sarcofuse.errors import CaseError, StageError
+from sarcofuse.models.folds import Integers
 from sarcofuse.models.record import Floats, Repeats, Signature
 from sarcofuse.runtime import Task, digest
 
-VERSION = "models signatures 2"
-Integers = NDArray[np.int64]
-Steady = tuple[tuple[str, ...], tuple[Repeats, ...]]  # who is in the rows of a block, and their features measured again
-ANYTHING: Steady = ((), ())
+VERSION = "models signatures 3"
 SIGNATURE = "signature"  # stands for the patient in errors
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Beside:
+    """What is known of a block's rows beside their features.
+
+    Attributes
+    ----------
+    patient_ids : tuple of str
+        Who they are; empty where there are no `repeats`.
+    repeats : tuple of Repeats
+        Features measured again: those that are not stable over the patients that a signature learns from are kept from it.
+    group : ndarray of int, shape (patients,), or None
+        Rows of one number stay together in the signature's own folds, too.
+    """
+
+    patient_ids: tuple[str, ...] = ()
+    repeats: tuple[Repeats, ...] = ()
+    group: Integers | None = None
+
+    def of(self, rows: NDArray[np.bool_]) -> Beside:
+        """Keep some of the rows.
+
+        Parameters
+        ----------
+        rows : ndarray of bool, shape (patients,)
+            Which.
+
+        Returns
+        -------
+        Beside
+            What is known of them.
+        """
+        who = tuple(p for p, kept in zip(self.patient_ids, rows, strict=True) if kept) if self.repeats else ()
+        return replace(self, patient_ids=who, group=None if self.group is None else self.group[rows])
+
+    @property
+    def key(self) -> str:
+        """What a result depends on."""
+        return digest(self.patient_ids, [r.key for r in self.repeats], None if self.group is None else digest_arrays(self.group))
+
+
+NOTHING = Beside()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,26 +80,6 @@ class View:
     train: Floats
     test: Floats
     inner: tuple[tuple[Floats, Floats], ...]
-
-
-def inner_folds(y: Floats, folds: int, seed: int) -> Integers | None:
-    """Deal a training set into inner folds.
-
-    Parameters
-    ----------
-    y : ndarray of 0 and 1, shape (patients,)
-        Outcome of the training set, in order of patient_id.
-    folds : int
-        Folds wanted.
-    seed : int
-        Seed of the dealing.
-
-    Returns
-    -------
-    ndarray of int or None
-        Fold of each patient; None where a class has fewer than two patients.
-    """
-    return stratified_folds(y, folds, [seed, 2]) if min(y.sum(), (1 - y).sum()) >= 2 else None
 
 
 def digest_arrays(*arrays: NDArray[Any]) -> str:
@@ -82,7 +102,7 @@ def digest_arrays(*arrays: NDArray[Any]) -> str:
     return total.hexdigest()
 
 
-def signature_task(name: str, signature: Signature, X: Floats, y: Floats, train: NDArray[np.bool_], folds: int, seed: int, steady: Steady = ANYTHING) -> Task:
+def signature_task(name: str, signature: Signature, X: Floats, y: Floats, train: NDArray[np.bool_], fold: Integers | None, beside: Beside = NOTHING) -> Task:
     """Make the task that learns a block's signatures on one training set.
 
     Parameters
@@ -96,13 +116,11 @@ def signature_task(name: str, signature: Signature, X: Floats, y: Floats, train:
     y : ndarray of 0 and 1, shape (patients,)
         Outcome.
     train : ndarray of bool, shape (patients,)
-        Training set; the others are the outer fold.
-    folds : int
+        Training set; the others are the outer fold, whose outcome is not looked at.
+    fold : ndarray of int, shape (training patients,), or None
         Inner folds.
-    seed : int
-        Seed of the inner folds.
-    steady : tuple
-        Patients in the rows of `X`, and their features measured again: those that are not stable over the patients that a signature learns from are kept from it.
+    beside : Beside
+        What is known of the rows.
 
     Returns
     -------
@@ -110,11 +128,50 @@ def signature_task(name: str, signature: Signature, X: Floats, y: Floats, train:
         For `learn_signatures`.
     """
     kind = type(signature)
-    key = digest(VERSION, f"{kind.__module__}.{kind.__qualname__}", signature.get_params(), digest_arrays(X, y, train), folds, seed, *[(steady[0], r.key) for r in steady[1]])
-    return Task(name, key, (signature, X, y, train, folds, seed, steady))
+    arrays = [a for a in (X, y, train, fold) if a is not None]
+    key = digest(VERSION, f"{kind.__module__}.{kind.__qualname__}", signature.get_params(), digest_arrays(*arrays), beside.key)
+    return Task(name, key, (signature, X, y, train, fold, beside))
 
 
-def learn_signatures(folder: Path, signature: Signature, X: Floats, y: Floats, train: NDArray[np.bool_], folds: int, seed: int, steady: Steady = ANYTHING) -> None:
+def fit_signature(signature: Signature, X: Floats, y: Floats, beside: Beside = NOTHING) -> Any:  # noqa: ANN401 - a fitted copy of the signature
+    """Fit a copy of a signature to what is stable, with groups if there are any.
+
+    Parameters
+    ----------
+    signature : Signature
+        Unfitted.
+    X : ndarray, shape (patients, features)
+        The block.
+    y : ndarray of 0 and 1, shape (patients,)
+        Outcome.
+    beside : Beside
+        What is known of the rows; groups are handed to ``fit(X, y, groups=...)``.
+
+    Returns
+    -------
+    Signature
+        Fitted.
+
+    Raises
+    ------
+    CaseError
+        If no feature is stable.
+    StageError
+        If there are groups and the signature's `fit` does not take them.
+    """
+    from sklearn.base import clone
+    from sklearn.utils.validation import has_fit_parameter
+
+    values = _without_unstable(X, beside)
+    if beside.group is None:
+        return clone(signature).fit(values, y)
+    if not has_fit_parameter(signature, "groups"):
+        message = f"{type(signature).__name__}.fit takes no groups, so patients who belong together would be torn apart in its own folds; use a signature that takes them"
+        raise StageError(message)
+    return clone(signature).fit(values, y, groups=beside.group)
+
+
+def learn_signatures(folder: Path, signature: Signature, X: Floats, y: Floats, train: NDArray[np.bool_], fold: Integers | None, beside: Beside = NOTHING) -> None:
     """Learn a block's signature on a training set, and once more without each inner fold.
 
     Writes the signature (``signature.skops``, if nobody was left out) and what classifiers will see (``columns.npz``): of the whole training set, of the outer fold, and of each inner fold as
@@ -124,7 +181,7 @@ def learn_signatures(folder: Path, signature: Signature, X: Floats, y: Floats, t
     ----------
     folder : Path
         Where to write.
-    signature, X, y, train, folds, seed, steady : object
+    signature, X, y, train, fold, beside : object
         As in `signature_task`.
 
     Raises
@@ -132,19 +189,14 @@ def learn_signatures(folder: Path, signature: Signature, X: Floats, y: Floats, t
     CaseError
         If no feature is stable.
     """
-    from sklearn.base import clone
-
     from sarcofuse.models.persist import save_estimator
 
-    values, outcome, rest = X[train], y[train], X[~train]
-    who, repeats = np.asarray(steady[0], dtype=object), steady[1]
-    who = who[train] if repeats else who
-    whole = clone(signature).fit(_without_unstable(values, who, repeats), outcome)
-    fold = inner_folds(outcome, folds, seed)
+    values, outcome, rest, own = X[train], y[train], X[~train], beside.of(train)
+    whole = fit_signature(signature, values, outcome, own)
     kept = {"signature_test": whole.transform(rest), "features_train": whole.features(values), "features_test": whole.features(rest), "signature_train": whole.transform(values)}
     for k in range(0 if fold is None else int(fold.max()) + 1):
-        out = fold == k
-        part = clone(signature).fit(_without_unstable(values[~out], who[~out] if repeats else who, repeats), outcome[~out])
+        out = np.asarray(fold == k)
+        part = fit_signature(signature, values[~out], outcome[~out], own.of(~out))
         kept["signature_train"][out] = part.transform(values[out]) - part.intercept_ + whole.intercept_
         kept[f"features_{k}"] = part.features(values)
     if not len(rest):
@@ -152,17 +204,17 @@ def learn_signatures(folder: Path, signature: Signature, X: Floats, y: Floats, t
     np.savez(folder / "columns.npz", **kept)
 
 
-def _without_unstable(values: Floats, who: NDArray[np.object_], repeats: tuple[Repeats, ...]) -> Floats:
+def _without_unstable(values: Floats, beside: Beside) -> Floats:
     """Blank the features that are not stable over these patients: what nobody has, no signature takes."""
     problem = "no feature is stable in every respect; lower models.stability.threshold, or set models.stability.masks: false"
     try:
-        for again in repeats:
-            values = np.where(again.stable(who.tolist()), values, np.nan)
+        for again in beside.repeats:
+            values = np.where(again.stable(beside.patient_ids), values, np.nan)
     except ValueError as error:
         problem = f"{error} (models.stability)"
         values = np.full_like(values, np.nan)
-    if repeats and np.isnan(values).all():
-        raise CaseError(SIGNATURE, f"over {len(who)} training patients {problem}")
+    if beside.repeats and np.isnan(values).all():
+        raise CaseError(SIGNATURE, f"over {len(values)} training patients {problem}")
     return values
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import product
@@ -36,6 +37,26 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
+class Range:
+    """Values that a search may draw from.
+
+    Attributes
+    ----------
+    low, high : float
+        The ends.
+    log : bool
+        Whether to draw evenly on the logarithm.
+    whole : bool
+        Whether whole numbers alone are meant.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Classifier:
     """A kind of classifier.
 
@@ -51,6 +72,12 @@ class Classifier:
         Parameters while tuning that only save time.
     patience : float
         Tuning takes the plainest candidate whose loss exceeds the least by no more than this many standard errors of their difference.
+    space : mapping of str to Range
+        Values that the searches ``random`` and ``optuna`` draw from.
+    most : int or None
+        Patients beyond which it learns from that many of them, drawn within each class: its work grows with the square of their number.
+    extra : str or None
+        Optional dependency of Sarcofuse that it needs.
     """
 
     build: Callable[..., Any]
@@ -58,6 +85,9 @@ class Classifier:
     grid: Mapping[str, tuple[Any, ...]]
     light: Mapping[str, Any] = field(default_factory=dict)
     patience: float = 0.0
+    space: Mapping[str, Range] = field(default_factory=dict)
+    most: int | None = None
+    extra: str | None = None
 
     def candidates(self, *, tuning: bool) -> list[dict[str, Any]]:
         """List the parameters to try.
@@ -130,17 +160,47 @@ def _mlp(setting: Setting, alpha: float) -> object:
     return MLPClassifier(hidden_layer_sizes=(8,), solver="lbfgs", max_iter=300, alpha=alpha, random_state=setting.seed)
 
 
+def _lightgbm(setting: Setting, trees: int, depth: int, rate: float) -> object:
+    from sarcofuse.models.boosters import LightGBMText
+
+    return LightGBMText(trees, depth, rate, setting.seed, monotone=setting.monotone)
+
+
+def _xgboost(setting: Setting, trees: int, depth: int, rate: float) -> object:
+    from sarcofuse.models.boosters import XGBoostText
+
+    return XGBoostText(trees, depth, rate, setting.seed, monotone=setting.monotone)
+
+
 _LEAVES: dict[str, tuple[Any, ...]] = {"min_samples_leaf": (0.1, 0.04, 0.015)}
+_SPREAD = {"min_samples_leaf": Range(0.005, 0.2, log=True)}
+_BOOSTED = {"trees": Range(20, 300, whole=True), "depth": Range(1, 4, whole=True), "rate": Range(0.01, 0.3, log=True)}
+_STEPS: dict[str, tuple[Any, ...]] = {"depth": (1, 2), "trees": (50, 100, 200)}
+_SVM_MOST = 5000
 
 CLASSIFIERS: dict[str, Classifier] = {
-    "extratrees": Classifier(_extratrees, {"min_samples_leaf": 0.04}, _LEAVES, {"n_estimators": TUNING_TREES}),
-    "svm": Classifier(_svm, {"C": 1.0, "steepness": 0.1}, {"steepness": (0.03, 0.1, 0.3), "C": (0.1, 1.0, 10.0)}, patience=1.0),
-    "logistic": Classifier(_logistic, {"C": 1.0}, {"C": (0.001, 0.01, 0.1, 1.0, 10.0)}),
-    "randomforest": Classifier(_randomforest, {"min_samples_leaf": 0.04}, _LEAVES, {"n_estimators": TUNING_TREES}),
-    "gradientboosting": Classifier(_gradientboosting, {"n_estimators": 100, "max_depth": 1}, {"max_depth": (1, 2), "n_estimators": (50, 100, 200)}),
-    "knn": Classifier(_knn, {"share": 0.1}, {"share": (0.3, 0.2, 0.1, 0.05)}),
-    "naivebayes": Classifier(_naivebayes, {"var_smoothing": 0.1}, {"var_smoothing": (1.0, 0.1, 1e-9)}),
-    "mlp": Classifier(_mlp, {"alpha": 1.0}, {"alpha": (10.0, 1.0, 0.1)}, patience=1.0),
+    "extratrees": Classifier(_extratrees, {"min_samples_leaf": 0.04}, _LEAVES, {"n_estimators": TUNING_TREES}, space=_SPREAD),
+    "svm": Classifier(
+        _svm,
+        {"C": 1.0, "steepness": 0.1},
+        {"steepness": (0.03, 0.1, 0.3), "C": (0.1, 1.0, 10.0)},
+        patience=1.0,
+        space={"steepness": Range(0.01, 1.0, log=True), "C": Range(0.01, 100.0, log=True)},
+        most=_SVM_MOST,
+    ),
+    "logistic": Classifier(_logistic, {"C": 1.0}, {"C": (0.001, 0.01, 0.1, 1.0, 10.0)}, space={"C": Range(1e-4, 100.0, log=True)}),
+    "randomforest": Classifier(_randomforest, {"min_samples_leaf": 0.04}, _LEAVES, {"n_estimators": TUNING_TREES}, space=_SPREAD),
+    "gradientboosting": Classifier(
+        _gradientboosting,
+        {"n_estimators": 100, "max_depth": 1},
+        {"max_depth": (1, 2), "n_estimators": (50, 100, 200)},
+        space={"n_estimators": Range(20, 300, whole=True), "max_depth": Range(1, 4, whole=True), "learning_rate": Range(0.01, 0.3, log=True)},
+    ),
+    "knn": Classifier(_knn, {"share": 0.1}, {"share": (0.3, 0.2, 0.1, 0.05)}, space={"share": Range(0.02, 0.4, log=True)}),
+    "naivebayes": Classifier(_naivebayes, {"var_smoothing": 0.1}, {"var_smoothing": (1.0, 0.1, 1e-9)}, space={"var_smoothing": Range(1e-9, 1.0, log=True)}),
+    "mlp": Classifier(_mlp, {"alpha": 1.0}, {"alpha": (10.0, 1.0, 0.1)}, patience=1.0, space={"alpha": Range(0.01, 100.0, log=True)}),
+    "lightgbm": Classifier(_lightgbm, {"trees": 100, "depth": 1, "rate": 0.05}, _STEPS, space=_BOOSTED, extra="lightgbm"),
+    "xgboost": Classifier(_xgboost, {"trees": 100, "depth": 1, "rate": 0.05}, _STEPS, space=_BOOSTED, extra="xgboost"),
 }
 
 
@@ -160,9 +220,13 @@ def find_classifier(name: str) -> Classifier:
     Raises
     ------
     ConfigError
-        If there is none of that name; those that there are, are listed.
+        If there is none of that name, when those that there are, are listed; or if it needs an optional dependency that is not installed.
     """
     if name not in CLASSIFIERS:
         message = f"models.classifiers: there is no classifier {name!r}; known are {', '.join(CLASSIFIERS)}"
         raise ConfigError(message)
-    return CLASSIFIERS[name]
+    found = CLASSIFIERS[name]
+    if found.extra is not None and importlib.util.find_spec(found.extra) is None:
+        message = f"models.classifiers: {name} is not installed; pip install sarcofuse[{found.extra}], or choose among {', '.join(n for n, c in CLASSIFIERS.items() if c.extra is None)}"
+        raise ConfigError(message)
+    return found

@@ -149,6 +149,8 @@ class FittedModel:
         By block: penalty, intercept, and coefficients (per standard deviation) by feature name.
     warnings : tuple of str
         What a careful reader should know.
+    validation : mapping
+        Further figures of the training patients, as far as the settings ask for them: ``repeats``, ``ablation``, ``optimism``, ``learning_curve``.
     """
 
     features: str
@@ -161,6 +163,7 @@ class FittedModel:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     signatures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    validation: Mapping[str, Any] = field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
         """Give the model's entry in models.json.
@@ -179,4 +182,5 @@ class FittedModel:
             "train_patients": len(self.out_of_fold),
             "train_events": self.events,
             "warnings": list(self.warnings),
+            **({"validation": dict(self.validation)} if self.validation else {}),
         }

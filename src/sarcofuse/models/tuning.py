@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sarcofuse.metrics import auc
-from sarcofuse.models.blocks import Integers, View, assemble, inner_folds
+from sarcofuse.models.blocks import View, assemble
 from sarcofuse.models.calibrate import fit_sigmoid
 from sarcofuse.models.classifiers import Classifier, Setting, find_classifier
+from sarcofuse.models.folds import Integers
 from sarcofuse.models.record import Floats
+from sarcofuse.models.search import Search, Trial, look
 
 if TYPE_CHECKING:
     from sarcofuse.models.estimator import CalibratedClassifier
 
-VERSION = "models classifiers 1"
+VERSION = "models classifiers 2"
 
 
-def learn_classifier(folder: Path, classifier: str, view: str, signatures: Sequence[Path], y: Floats, inner: int, seed: int, tuning: bool) -> None:
+def learn_classifier(folder: Path, classifier: str, view: str, signatures: Sequence[Path], y: Floats, fold: Integers | None, seed: int, search: Search) -> None:
     """Train a classifier on what signatures show of a training set.
 
     Writes the trained classifier (``classifier.skops``, if nobody was left out), the risks of the patients left out and the parameters (``result.json``).
@@ -38,25 +40,24 @@ def learn_classifier(folder: Path, classifier: str, view: str, signatures: Seque
         Folders by `sarcofuse.models.blocks.learn_signatures`, one a block.
     y : ndarray of 0 and 1, shape (patients,)
         Outcome of the training set.
-    inner : int
+    fold : ndarray of int, shape (patients,), or None
         Inner folds.
     seed : int
-        Seed of folds and classifier.
-    tuning : bool
-        Whether to tune.
+        Seed of the classifier and of the search.
+    search : Search
+        How to tune.
     """
     from sarcofuse.models.persist import save_estimator
     from sarcofuse.runtime import write_json
 
-    fold = inner_folds(y, inner, seed)
     seen = assemble(signatures, view, fold)
-    tail, parameters = learn(find_classifier(classifier), seen, y, fold, seed, tuning=tuning, monotone=view == "signatures")
+    tail, parameters = learn(classifier, seen, y, fold, seed, search=search, monotone=view == "signatures")
     if len(seen.test) == 0:
         save_estimator(tail, folder / "classifier.skops")
     write_json({"risks": tail.predict_proba(seen.test)[:, 1], "parameters": parameters}, folder / "result.json")
 
 
-def learn(kind: Classifier, seen: View, y: Floats, fold: Integers | None, seed: int, *, tuning: bool, monotone: bool) -> tuple[CalibratedClassifier, dict[str, Any]]:
+def learn(classifier: str, seen: View, y: Floats, fold: Integers | None, seed: int, *, search: Search, monotone: bool) -> tuple[CalibratedClassifier, dict[str, Any]]:
     """Choose parameters on inner folds, train on everybody, and calibrate on the inner folds' scores.
 
     Of each inner fold the classifier sees what was selected without it, so neither tuning nor calibration knows the patients they are judged on. Every candidate is
@@ -64,8 +65,8 @@ def learn(kind: Classifier, seen: View, y: Floats, fold: Integers | None, seed: 
 
     Parameters
     ----------
-    kind : Classifier
-        Which classifier.
+    classifier : str
+        Name of the classifier.
     seen : View
         What it sees.
     y : ndarray of 0 and 1, shape (patients,)
@@ -73,9 +74,9 @@ def learn(kind: Classifier, seen: View, y: Floats, fold: Integers | None, seed: 
     fold : ndarray of int, shape (patients,), or None
         Inner folds; without them the default parameters are taken and the calibration rests on the training patients themselves.
     seed : int
-        Seed of the classifier.
-    tuning : bool
-        Whether to try more than the default parameters.
+        Seed of the classifier and of the search.
+    search : Search
+        How to tune.
     monotone : bool
         Whether more of a column can only mean more risk.
 
@@ -86,31 +87,23 @@ def learn(kind: Classifier, seen: View, y: Floats, fold: Integers | None, seed: 
     parameters : dict
         What was chosen, and its log-loss on the inner folds.
     """
+    kind = find_classifier(classifier)
     if fold is None:
         tail = train(kind, kind.default, seen.train, y, seed, monotone=monotone)
         line = fit_sigmoid(tail.scores(seen.train, singly=False), y)
         return tail.with_sigmoid(*line), {**kind.default, "inner_log_loss": None}
-    trials = []
-    for parameters in kind.candidates(tuning=tuning):
+
+    def judge(parameters: Mapping[str, Any]) -> Trial:
         score = np.empty(y.size)
         for k, (known, unknown) in enumerate(seen.inner):
             score[fold == k] = train(kind, {**parameters, **kind.light}, known, y[fold != k], seed, monotone=monotone).scores(unknown, singly=False)
         slope, offset = fit_sigmoid(score, y)
         eta = slope * score + offset
-        trials.append((parameters, np.logaddexp(0.0, eta) - y * eta, (slope, offset)))
-    parameters, losses, line = trials[_choose([t[1] for t in trials], kind.patience)]
-    tail = train(kind, parameters, seen.train, y, seed, monotone=monotone)
-    return tail.with_sigmoid(*line), {**parameters, "inner_log_loss": float(losses.mean())}
+        return Trial(parameters, np.logaddexp(0.0, eta) - y * eta, (slope, offset))
 
-
-def _choose(losses: Sequence[Floats], patience: float) -> int:
-    """Give the plainest candidate that is hardly worse than the best."""
-    best = int(np.argmin([round(float(loss.mean()), 9) for loss in losses]))
-    for i, loss in enumerate(losses):
-        gap = loss - losses[best]
-        if float(gap.mean()) <= patience * float(gap.std()) / np.sqrt(gap.size):
-            return i
-    return best
+    best = look(kind, classifier, judge, search, seed)
+    tail = train(kind, best.parameters, seen.train, y, seed, monotone=monotone)
+    return tail.with_sigmoid(*best.line), {**best.parameters, "inner_log_loss": float(best.losses.mean())}
 
 
 def train(kind: Classifier, parameters: Any, X: Floats, y: Floats, seed: int, *, monotone: bool) -> CalibratedClassifier:  # noqa: ANN401 - a mapping handed on
@@ -146,7 +139,19 @@ def train(kind: Classifier, parameters: Any, X: Floats, y: Floats, seed: int, *,
     scaler = StandardScaler().fit(X)
     used = np.array([float(not monotone or auc(y, column) > 0.5) for column in X.T])
     machine = kind.build(Setting(seed, y.size, X.shape[1], monotone), **parameters) if used.any() else DummyClassifier(strategy="prior")
+    some = _some(y, kind.most, seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        machine.fit(scaler.transform(X) * used, y.astype(np.int64))
+        machine.fit(scaler.transform(X)[some] * used, y[some].astype(np.int64))
     return CalibratedClassifier(scaler, used, machine)
+
+
+def _some(y: Floats, most: int | None, seed: int) -> Integers | slice:
+    """Draw so many patients, within each class; everybody where there are no more."""
+    if most is None or y.size <= most:
+        return slice(None)
+    rng, chosen = np.random.default_rng([seed, 4]), []
+    for event in (0.0, 1.0):
+        group = np.flatnonzero(y == event)
+        chosen.append(rng.permutation(group)[: max(1, round(most * group.size / y.size))])
+    return np.sort(np.concatenate(chosen))

@@ -227,7 +227,7 @@ def _models(state: _Study) -> None:
     from sarcofuse.cohort import clinical_schema, clinical_table, suspicions
 
     config, outcome = state.config, state.outcome
-    if config.models.clinical:
+    if config.models.clinical or config.models.fuse_clinical:
         state.tables["clinical"] = clinical_table(state.cohort)
         state.folder.warnings += suspicions(state.tables["clinical"], state.cohort.patients, outcome)
     everywhere = set.intersection(*(set(t.patient_ids) for t in state.tables.values()))
