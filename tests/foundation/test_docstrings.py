@@ -8,7 +8,7 @@ import pkgutil
 
 import sarcofuse
 
-PROTOCOLS = ("sarcofuse.models.record.Signature.", "sarcofuse.models.record.Estimator.")  # scikit-learn describes its own interface
+PROTOCOLS = ("sarcofuse.models.record.Signature.", "sarcofuse.models.record.Estimator.", "sarcofuse.models.record.Keeper.")  # scikit-learn describes its own interface
 CHECKS = {"GL03", "GL05", "GL06", "GL07", "GL08", "SS01", "SS02", "PR01", "PR02", "PR03", "PR04", "PR05", "PR07", "RT01", "YD01"}
 
 

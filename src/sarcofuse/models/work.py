@@ -103,7 +103,8 @@ class Work:
         for block, at in places:
             used = rounds[at].train | rounds[at].test
             beside = Beside(data.patient_ids, self.recipe.repeats.get(block, ()), data.group).of(used)
-            tasks.append(signature_task(f"{block} {rounds[at].name}", self.recipe.signature, data.blocks[block][used], data.y[used], rounds[at].train[used], inner[at], beside))
+            values = data.blocks[block] if used.all() else data.blocks[block][used]  # one array for all rounds, not a copy each
+            tasks.append(signature_task(f"{block} {rounds[at].name}", self.recipe.signature, values, data.y[used], rounds[at].train[used], inner[at], beside))
         return {place: entry.folder for place, entry in zip(places, run_tasks(self.recipe.engine, "signatures", learn_signatures, tasks), strict=True)}
 
     def classifiers(self, wanted: Sequence[tuple[FeatureSet, str]], rounds: Sequence[Round], folders: Mapping[tuple[str, int], Path]) -> list[list[Path]]:
