@@ -1,6 +1,7 @@
 """The models: classifiers on signatures and selected features, their honest training risks and their operating points."""
 
 from sarcofuse.models.classifiers import CLASSIFIERS, find_classifier
+from sarcofuse.models.explain import explain, shapley_values
 from sarcofuse.models.fit import fit_chosen, fit_models, out_of_fold, risks
 from sarcofuse.models.folds import grouped_folds
 from sarcofuse.models.leaky import leaky_risks
@@ -16,6 +17,7 @@ __all__ = [
     "Recipe",
     "Repeats",
     "dump_estimator",
+    "explain",
     "feature_sets",
     "find_classifier",
     "fit_chosen",
@@ -26,4 +28,5 @@ __all__ = [
     "out_of_fold",
     "risks",
     "save_estimator",
+    "shapley_values",
 ]

@@ -9,6 +9,7 @@ Floats = NDArray[np.float64]
 
 SAME = 0.95
 FLAT = 1e-8
+_WIDTH = 2048
 
 
 def medians(X: Floats) -> Floats:
@@ -71,8 +72,12 @@ def uncorrelated(Z: Floats, limit: float) -> NDArray[np.bool_]:
     kept = np.ones(Z.shape[1], dtype=bool)
     if limit >= 1.0 or not Z.size:
         return kept
-    close = np.abs(Z.T @ Z) / len(Z) > limit
-    for j in range(Z.shape[1]):
-        if kept[j]:
-            kept[j + 1 :] &= ~close[j, j + 1 :]
+    for start in range(0, Z.shape[1], _WIDTH):
+        piece, before = Z[:, start : start + _WIDTH], np.flatnonzero(kept[:start])
+        for at in range(0, before.size, _WIDTH):
+            kept[start : start + _WIDTH] &= ~(np.abs(Z[:, before[at : at + _WIDTH]].T @ piece) / len(Z) > limit).any(axis=0)
+        close = np.abs(piece.T @ piece) / len(Z) > limit
+        for j in range(start, start + piece.shape[1]):
+            if kept[j]:
+                kept[j + 1 : start + piece.shape[1]] &= ~close[j - start, j + 1 - start :]
     return kept

@@ -241,6 +241,7 @@ def _models(state: _Study) -> None:
         risks = {**model.out_of_fold, **models.risks(model, state.tables, [p.patient_id for p in complete if p.split != "train"])}
         state.predictions += [Prediction(p.patient_id, p.split, model.features, model.classifier, model is lead, risks[p.patient_id], risks[p.patient_id] >= model.threshold) for p in complete]
     write_json([m.record() for m in state.models], state.folder.path / "models.json")
+    write_json(models.explain(state.models, tables, lead.features, config.seed), state.folder.path / "explain.json")
     weights = None if config.deep.weights is None else state.home / config.deep.weights
     parts = Parts(state.segmenter, weights, clinical_schema(state.cohort.patients) if "clinical" in tables else None)
     write_bundle(state.folder.path / "bundle", config, state.models, tables, parts)
