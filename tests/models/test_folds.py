@@ -9,8 +9,8 @@ import pytest
 
 from sarcofuse.config import ModelsConfig, SignatureConfig
 from sarcofuse.errors import ConfigError, StageError
-from sarcofuse.metrics import auc, stratified_folds
-from sarcofuse.models import CLASSIFIERS, Recipe, fit_chosen, fit_models, grouped_folds, out_of_fold
+from sarcofuse.metrics import auc, grouped_folds, stratified_folds
+from sarcofuse.models import CLASSIFIERS, Recipe, fit_chosen, fit_models, out_of_fold
 from sarcofuse.models.folds import gather
 from sarcofuse.signature import LassoSignature
 

@@ -4,6 +4,7 @@ from sarcofuse.metrics.calibration import CalibrationCurve, brier, calibration_c
 from sarcofuse.metrics.concordance import censoring, harrell_c, integrated_brier, timed_auc, timed_brier, uno_c
 from sarcofuse.metrics.decision import net_benefit, net_reduction, treat_all
 from sarcofuse.metrics.goodness import CalibrationErrors, GoodnessTest, calibration_errors, hosmer_lemeshow
+from sarcofuse.metrics.grouped import group_outcomes, grouped_folds
 from sarcofuse.metrics.intervals import LeaveOut, acceleration, bca_ends, bca_interval, leave_out, percentile_ends
 from sarcofuse.metrics.operating import RATES, rate_sizes, rates, sensitivity_threshold, wilson_interval, youden_threshold
 from sarcofuse.metrics.precision import average_precision, precision_recall_curve
@@ -45,6 +46,8 @@ __all__ = [
     "delong_interval",
     "delong_test",
     "expected_shrinkage",
+    "group_outcomes",
+    "grouped_folds",
     "harrell_c",
     "heterogeneity",
     "holm",

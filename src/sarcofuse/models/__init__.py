@@ -3,7 +3,6 @@
 from sarcofuse.models.classifiers import CLASSIFIERS, find_classifier
 from sarcofuse.models.explain import explain, shapley_values
 from sarcofuse.models.fit import fit_chosen, fit_models, out_of_fold, risks
-from sarcofuse.models.folds import grouped_folds
 from sarcofuse.models.leaky import leaky_risks
 from sarcofuse.models.persist import dump_estimator, load_estimator, save_estimator
 from sarcofuse.models.record import FittedModel, Repeats
@@ -22,7 +21,6 @@ __all__ = [
     "find_classifier",
     "fit_chosen",
     "fit_models",
-    "grouped_folds",
     "leaky_risks",
     "load_estimator",
     "out_of_fold",

@@ -110,7 +110,7 @@ def linear_form(model: FittedModel) -> tuple[float, Floats] | None:
         Intercept and coefficients; None for a classifier that is no line.
     """
     tail = getattr(model.estimator, "tail", None)
-    if tail is None or model.classifier != "logistic" or not hasattr(tail.classifier, "coef_"):
+    if tail is None or model.classifier.partition("-")[0] != "logistic" or not hasattr(tail.classifier, "coef_"):
         return None
     slope = tail.slope * tail.classifier.coef_[0] * tail.used / tail.scaler.scale_
     intercept = tail.slope * float(tail.classifier.intercept_[0]) + tail.offset - float((slope * tail.scaler.mean_).sum())

@@ -28,10 +28,13 @@ class Search:
         ``none`` takes the default parameters.
     budget : int
         Trials of ``random`` and ``optuna``, the default parameters being the first.
+    fixed : tuple of (str, object)
+        Parameters to take instead of the default ones, with ``none``.
     """
 
     kind: str = "grid"
     budget: int = 20
+    fixed: tuple[tuple[str, Any], ...] = ()
 
     @classmethod
     def of(cls, config: ModelsConfig) -> Search:
@@ -101,6 +104,8 @@ def look(kind: Classifier, name: str, judge: Callable[[Mapping[str, Any]], Trial
     Trial
         The chosen one.
     """
+    if search.fixed:
+        return judge(dict(search.fixed))
     if search.kind in ("none", "grid"):
         trials = [judge(parameters) for parameters in kind.candidates(tuning=search.kind == "grid")]
         return trials[plainest([t.losses for t in trials], kind.patience)]

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from sarcofuse.errors import ConfigError
-from sarcofuse.metrics import auc, delong_interval, delong_test
-from sarcofuse.models.folds import Bools, Round, Training, group_outcomes
+from sarcofuse.metrics import auc, delong_interval, delong_test, group_outcomes
+from sarcofuse.models.folds import Bools, Round, Training
+from sarcofuse.models.optimism import optimism
 from sarcofuse.models.record import FittedModel
 from sarcofuse.models.sets import SOURCES, FeatureSet, subsets
 from sarcofuse.models.work import Work, pooled
@@ -42,6 +43,8 @@ def further(models: Sequence[FittedModel], work: Work, wanted: Sequence[tuple[Fe
         found["ablation"] = ablation(work, wanted[lead][1])
     if work.recipe.config.learning_curve:
         found["learning_curve"] = learning_curve(work, *wanted[lead])
+    if work.recipe.config.optimism:
+        found["optimism"] = optimism(work, wanted[lead][0], models[lead])
     return [replace(m, validation={**m.validation, **found}) if i == lead and found else m for i, m in enumerate(models)]
 
 
