@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sarcofuse.report.blocks import Block
 from sarcofuse.report.plotting import Studio
 from sarcofuse.report.run_folder import RunFolder
-from sarcofuse.report.sections import audit, cohort, curves, headline, honesty, performance, segmentation, signatures, subgroups, survival
+from sarcofuse.report.sections import audit, cohort, curves, explained, headline, honesty, leakage, performance, segmentation, signatures, subgroups, survival
 
 Build = Callable[[RunFolder, Studio], list[Block]]
 
@@ -110,6 +110,16 @@ SECTIONS: tuple[Section, ...] = (
             Part("concordance", ("metrics.json:survival",), survival.concordance, expected=False),
         ),
     ),
+    Section(
+        "explained",
+        "What the models are made of",
+        (
+            Part("nomogram", ("explain.json",), explained.nomogram, expected=False),
+            Part("Shapley values", ("explain.json",), explained.attributions, expected=False),
+            Part("further figures of the training patients", ("models.json",), explained.validation, expected=False),
+        ),
+    ),
+    Section("leakage", "Leakage audit", (Part("leakage audit", ("audit.json",), leakage.leakage, expected=False),)),
     Section("honesty", "How the test patients were kept out", (Part("rules", (), honesty.rules), Part("what was fitted where", (), honesty.fitted))),
     Section("aside", "Patients set aside", (Part("patients set aside", (), cohort.set_aside),)),
     Section("settings", "Settings, versions, machine", (Part("settings", (), honesty.settings), Part("versions", (), honesty.provenance))),
