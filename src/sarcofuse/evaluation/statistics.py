@@ -31,7 +31,8 @@ from sarcofuse.metrics import (
 
 DECISION = np.arange(1, 100) / 100.0
 FIGURES = ("auc", *RATES, "brier", "calibration_slope", "calibration_intercept", "ici", "e90", "average_precision")
-_PLACES = 25
+_PLACES = 25  # of fit of the calibration curve in each sample
+_POINTS = 2000  # of a curve
 
 
 def measured(group: Group, counts: Floats | None = None) -> dict[str, Floats]:
@@ -127,6 +128,13 @@ def benefits(group: Group, counts: Floats) -> Floats:
     return net_benefit(group.y, group.risk, DECISION, counts)
 
 
+def _thinned(*points: Floats) -> tuple[Floats, ...]:
+    """Leave out points of a curve that nobody could see: evenly, the ends stay."""
+    size = points[0].size
+    chosen = np.unique(np.linspace(0, size - 1, min(size, _POINTS)).round().astype(np.int64)) if size else np.empty(0, dtype=np.int64)
+    return tuple(p[chosen] for p in points)
+
+
 def curves(group: Group, sampling: Sampling, rows: Floats) -> dict[str, Any]:
     """Give the points of the ROC, precision-recall, calibration and decision curves.
 
@@ -153,8 +161,8 @@ def curves(group: Group, sampling: Sampling, rows: Floats) -> dict[str, Any]:
     # Treating everybody is worth the same in every sample, as each has the same share of events: the intervals carry over.
     avoided = [100.0 * (b - everybody) * (1.0 - DECISION) / DECISION for b in (benefit, low, high)]
     return {
-        "roc": {"fpr": fpr, "tpr": tpr},
-        "pr": {"recall": recall, "precision": precision},
+        "roc": dict(zip(("fpr", "tpr"), _thinned(fpr, tpr), strict=True)),
+        "pr": dict(zip(("recall", "precision"), _thinned(recall, precision), strict=True)),
         "calibration": {name: getattr(line, name) for name in ("predicted", "observed", "low", "high", "smooth_x", "smooth_y")},
         "decision": {"threshold": DECISION, "net_benefit": benefit, "treat_all": everybody, "low": low, "high": high},
         "reduction": {"threshold": DECISION, "avoided": avoided[0], "low": avoided[1], "high": avoided[2]},

@@ -9,8 +9,6 @@ from sarcofuse.metrics.resampling import weighted_auc
 from sarcofuse.metrics.roc import Bools, Floats
 from sarcofuse.metrics.survival import StepCurve, timed
 
-_BLOCK = 4_000_000  # entries of a table of pairs held at once
-
 
 def censoring(time: ArrayLike, event: ArrayLike) -> StepCurve:
     """Share of patients still watched over time: Kaplan-Meier with censoring as the event.
@@ -39,16 +37,13 @@ def censoring(time: ArrayLike, event: ArrayLike) -> StepCurve:
 
 def _pairs(when: Floats, seen: Bools, score: Floats, weight: Floats, counts: Floats) -> Floats:
     """Concordance of the pairs whose first patient has the event while the other is still free of it, in every sample."""
-    right, all_pairs = np.zeros(len(counts)), np.zeros(len(counts))
-    first = np.flatnonzero(seen & (weight > 0))
-    step = max(1, _BLOCK // max(when.size, 1))
-    for start in range(0, first.size, step):
-        rows = first[start : start + step]
-        later = (when[None, :] > when[rows, None]) | ((when[None, :] == when[rows, None]) & ~seen[None, :])
-        order = 0.5 + 0.5 * np.sign(score[rows, None] - score[None, :])
-        share = counts[:, rows] * weight[rows]
-        all_pairs += ((share @ later.astype(np.float64)) * counts).sum(axis=1)
-        right += ((share @ (later * order)) * counts).sum(axis=1)
+    from sarcofuse.metrics.ranks import concordant
+
+    if not when.size:
+        return np.full(len(counts), np.nan)
+    order = np.lexsort((seen, -when))  # the latest first; at equal times those without the event first
+    _, rank = np.unique(score, return_inverse=True)
+    right, all_pairs = concordant(when[order], seen[order], rank[order], weight[order], np.ascontiguousarray(counts[:, order], dtype=np.float64))
     found: Floats = np.divide(right, all_pairs, out=np.full(len(counts), np.nan), where=all_pairs > 0)
     return found
 

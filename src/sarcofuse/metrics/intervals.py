@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sarcofuse.metrics.roc import Bools, Estimate, Floats, labels
 
-GROUPS = 1000  # most deletions of the jackknife: larger cohorts are left out by groups
+ALONE, GROUPS = 1000, 200  # up to so many patients are left out one by one; of more, so many groups
 _DEFINED = 0.95
 
 
@@ -52,15 +52,17 @@ class LeaveOut:
         return rows
 
 
-def leave_out(y: ArrayLike, most: int = GROUPS) -> LeaveOut:
+def leave_out(y: ArrayLike, alone: int = ALONE, most: int = GROUPS) -> LeaveOut:
     """Plan a jackknife within each class.
 
     Parameters
     ----------
     y : array-like of 0 and 1, shape (patients,)
         Outcome.
+    alone : int
+        Up to so many patients each is a group of its own.
     most : int
-        Most groups in all. Up to this many patients each is a group of its own; of more, each class is dealt into groups in proportion.
+        Groups of more patients: each class is dealt into groups in proportion, at least two a class.
 
     Returns
     -------
@@ -71,7 +73,7 @@ def leave_out(y: ArrayLike, most: int = GROUPS) -> LeaveOut:
     group, stratum = np.zeros(event.size, dtype=np.int64), list[int]()
     for kind in (1, 0):
         mine = np.flatnonzero(event == bool(kind))
-        count = mine.size if event.size <= most else min(mine.size, max(2, round(most * mine.size / event.size)))
+        count = mine.size if event.size <= alone else min(mine.size, max(2, round(most * mine.size / event.size)))
         if count:
             group[mine] = len(stratum) + np.arange(mine.size) % count
         stratum += [kind] * count
