@@ -103,6 +103,21 @@ def test_corrupted_content_is_refused_and_not_kept(server, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_first_digits_suffice_where_no_more_are_published(server, tmp_path):
+    (tmp_path / "weights.bin.part").write_bytes(CONTENT[:1000])
+    assert download(server.url, tmp_path / "weights.bin", SHA256[:8]).read_bytes() == CONTENT
+    assert server.requests == ["bytes=1000-"]
+    server.content = CONTENT[:-1] + bytes([CONTENT[-1] ^ 1])
+    with pytest.raises(WeightsError, match=f"expected one that begins with {SHA256[:8]}; nothing was kept"):
+        download(server.url, tmp_path / "other.bin", SHA256[:8])
+
+
+def test_where_nothing_is_known_a_partial_file_is_not_trusted(server, tmp_path):
+    (tmp_path / "weights.bin.part").write_bytes(b"x" * 1000)
+    assert download(server.url, tmp_path / "weights.bin", "").read_bytes() == CONTENT
+    assert server.requests == [None]
+
+
 def test_an_answer_that_is_no_file_is_told(server, tmp_path):
     with pytest.raises(WeightsError, match=r"/absent answers 404"):
         download(server.url.replace("weights.bin", "absent"), tmp_path / "weights.bin", SHA256)

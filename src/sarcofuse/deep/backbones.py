@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sarcofuse.deep.registry import Backbone, backbone
-from sarcofuse.deep.weights import check_keys, read_state
+from sarcofuse.deep.weights import check_keys, named_for, read_state
 from sarcofuse.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @lru_cache(maxsize=2)
 def load_network(name: str, file: Path, device: str = "cpu") -> Any:  # noqa: ANN401 - the networks share the method maps, not a class
-    """Load a 2D backbone, once a process.
+    """Load a published backbone, once a process.
 
     Parameters
     ----------
@@ -42,7 +42,8 @@ def load_network(name: str, file: Path, device: str = "cpu") -> Any:  # noqa: AN
     from sarcofuse.deep.networks import build
 
     entry = backbone(name)
-    network, state = build(name), read_state(entry, file)
+    network = build(name)
+    state = named_for(network, read_state(entry, file))
     check_keys(network, state, name)
     network.load_state_dict(state, strict=True)
     return network.eval().requires_grad_(False).to(device)
@@ -90,15 +91,16 @@ def normalise(pictures: NDArray[np.uint8], entry: Backbone) -> Tensor:
 
     Returns
     -------
-    Tensor of float32, shape (n, 3, size, size)
+    Tensor of float32, shape (n, 3, size, size), or (n, 1, size, size) for a grey network
         In the backbone's own channel order and units.
     """
     import numpy as np
     import torch
 
     grey = pictures.ndim == 3
-    colours = np.repeat(pictures[..., None], 3, axis=3) if grey else pictures
+    colours = np.repeat(pictures[..., None], 1 if entry.channels == "grey" else 3, axis=3) if grey else pictures
     ordered = colours[..., ::-1] if entry.channels == "BGR" else colours
     x = torch.from_numpy(np.ascontiguousarray(np.moveaxis(ordered, 3, 1)).astype(np.float32))
-    return (x - torch.tensor(entry.subtract).view(1, 3, 1, 1)) / entry.divide
+    divide = torch.tensor(entry.divide).view(1, -1, 1, 1) if isinstance(entry.divide, tuple) else entry.divide
+    return (x - torch.tensor(entry.subtract).view(1, -1, 1, 1)) / divide
 

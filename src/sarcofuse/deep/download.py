@@ -11,7 +11,7 @@ from pathlib import Path
 from sarcofuse.errors import WeightsError
 from sarcofuse.runtime import digest_file, progress_bar
 
-BLOCK = 1 << 18
+BLOCK, FULL = 1 << 18, 64
 
 
 def download(url: str, file: Path, sha256: str, *, timeout: float = 15.0, progress: bool = True) -> Path:
@@ -24,7 +24,7 @@ def download(url: str, file: Path, sha256: str, *, timeout: float = 15.0, progre
     file : Path
         Where to. While it is incomplete its bytes are in a file of the same name with ``.part`` added.
     sha256 : str
-        What the whole file's SHA-256 must be.
+        What the whole file's SHA-256 must be, or begin with; empty where nothing is known of it: then a partial file is not trusted either, and what comes is taken.
     timeout : float
         Seconds without a byte until the server counts as out of reach.
     progress : bool
@@ -43,18 +43,21 @@ def download(url: str, file: Path, sha256: str, *, timeout: float = 15.0, progre
     if not url.startswith(("http://", "https://")):
         message = f"{url} is not an address to download from; expected http:// or https://"
         raise WeightsError(message)
-    if file.exists() and digest_file(file) == sha256:
+    if file.exists() and digest_file(file).startswith(sha256):
         return file
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f"{file.name}.part")
+    if not sha256:
+        part.unlink(missing_ok=True)
     resumed = part.exists() and part.stat().st_size > 0
     found = _attempt(url, part, sha256, timeout, progress=progress)
-    if found != sha256 and resumed:  # the bytes that lay there may have been the wrong ones: once more from the start
+    if not found.startswith(sha256) and resumed:  # the bytes that lay there may have been the wrong ones: once more from the start
         part.unlink(missing_ok=True)
         found = _attempt(url, part, sha256, timeout, progress=progress)
-    if found != sha256:
+    if not found.startswith(sha256):
         part.unlink(missing_ok=True)
-        message = f"what {url} gave is not {file.name}: its SHA-256 is {found}, expected {sha256}; nothing was kept. Try another network, or get the file elsewhere"
+        expected = sha256 if len(sha256) == FULL else f"one that begins with {sha256}"
+        message = f"what {url} gave is not {file.name}: its SHA-256 is {found}, expected {expected}; nothing was kept. Try another network, or get the file elsewhere"
         raise WeightsError(message)
     part.replace(file)
     return file
@@ -68,8 +71,8 @@ def _attempt(url: str, part: Path, sha256: str, timeout: float, *, progress: boo
             while block := stream.read(BLOCK):
                 hasher.update(block)
                 have += len(block)
-        if hasher.hexdigest() == sha256:
-            return sha256
+        if hasher.hexdigest().startswith(sha256):
+            return hasher.hexdigest()
     request = urllib.request.Request(url, headers={"User-Agent": "sarcofuse", **({"Range": f"bytes={have}-"} if have else {})})  # noqa: S310 - http(s) was checked
     try:
         with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310 - http(s) was checked

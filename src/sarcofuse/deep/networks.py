@@ -1,4 +1,4 @@
-"""The architectures of the 2D backbones; this module loads torch, so it is imported where a network is built."""
+"""The architectures that MONAI does not have; this module loads torch, so it is imported where a network is built."""
 
 from __future__ import annotations
 
@@ -243,7 +243,7 @@ class SqueezeNet(nn.Module):
 
 
 def build(name: str) -> nn.Module:
-    """Build a 2D backbone, weights not loaded.
+    """Build a backbone, weights not loaded.
 
     Parameters
     ----------
@@ -253,9 +253,14 @@ def build(name: str) -> nn.Module:
     Returns
     -------
     Module
-        With a method ``maps`` that gives the feature maps of a batch of pictures, stage by stage, the last one last.
+        With a method ``maps`` that gives the feature maps of a batch of pictures or volumes, stage by stage, the last one last.
     """
-    return {"efficientnet-lite0": EfficientNetLite0, "squeezenet1_0": SqueezeNet}[name]()
+    own: dict[str, type[nn.Module]] = {"efficientnet-lite0": EfficientNetLite0, "squeezenet1_0": SqueezeNet}
+    if name in own:
+        return own[name]()
+    from sarcofuse.deep.adapted import adapt
+
+    return adapt(name)
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:
