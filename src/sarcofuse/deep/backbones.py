@@ -103,4 +103,3 @@ def normalise(pictures: NDArray[np.uint8], entry: Backbone) -> Tensor:
     x = torch.from_numpy(np.ascontiguousarray(np.moveaxis(ordered, 3, 1)).astype(np.float32))
     divide = torch.tensor(entry.divide).view(1, -1, 1, 1) if isinstance(entry.divide, tuple) else entry.divide
     return (x - torch.tensor(entry.subtract).view(1, -1, 1, 1)) / divide
-
