@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 HELP = """See, download and verify the weights of pretrained networks.
 
-A study that names a backbone (`deep: {backbone: resnet50}`) looks for its weights in three places: the file that deep.weights names; an installed package or the cache folder; the network. Each file is held to its SHA-256.
-On a machine without network: fetch on another one with --folder, copy the folder, and name the file in deep.weights. efficientnet-lite0 (the default) comes with the program, and
-segresnet-encoder needs no file: it is the study's own segmentation network.
+A study that names a backbone (`deep: {backbone: resnet50}`) looks for its weights in three places: the file that deep.weights names; an installed package or the cache folder;
+the network. Each file is held to its SHA-256. On a machine without network: fetch on another one with --folder, copy the folder, and name the file in deep.weights.
+efficientnet-lite0 (the default) comes with the program, and segresnet-encoder needs no file: it is the study's own segmentation network.
 """
 Folder = Annotated[Path | None, typer.Option(help="Folder of downloaded weights; by default sarcofuse/weights in your cache folder.")]
 WORDS = {"package": "here, in a package", "cache": "here, in the cache", "absent": "not here", "not needed": "no file needed", "yours": "your own file"}

@@ -51,6 +51,8 @@ class DeepConfig(Section):
     layer: Annotated[Literal["last", "blocks"], Field(description="Feature maps that are pooled: the last one (objects), or those of the earlier stages side by side (texture, margins).")] = "blocks"
     pooling: Annotated[Literal["average", "masked", "max", "regions"], Field(description=_POOLING)] = "regions"
     device: Annotated[Literal["auto", "cpu", "cuda"], Field(description="`auto` takes a GPU where there is one.")] = "auto"
-    slice_pooling: Annotated[Literal["mean", "max", "attention"], Field(description="How the slices' features become one: their mean, their maximum, or their mean weighted by the tumour's area in each (`attention`).")] = "mean"
+    slice_pooling: Annotated[
+        Literal["mean", "max", "attention"], Field(description="How the slices' features become one: their mean, their maximum, or their mean weighted by the tumour's area in each (`attention`).")
+    ] = "mean"
     batch: Annotated[int, Field(ge=1, le=1024, description="Pictures that go through the network at a time; halved where memory does not suffice. Features agree within 1e-6 whatever it is.")] = 1
     onnx: Annotated[OnnxConfig, Field(description="What an ONNX file (backbone: onnx) wants to be shown.")] = OnnxConfig()

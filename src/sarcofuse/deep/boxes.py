@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sarcofuse.config.deep import DeepConfig
+from sarcofuse.deep.crops import check_drawn
 from sarcofuse.records import Mask, Volume
 
 if TYPE_CHECKING:
@@ -64,7 +65,13 @@ def make_box(image: Volume, mask: Mask, config: DeepConfig, spacing: Sequence[fl
     -------
     Box
         Beyond the image its last planes are repeated.
+
+    Raises
+    ------
+    MaskError
+        If the mask is empty.
     """
+    check_drawn(mask)
     array, region = working_image(image, mask, spacing)
     if config.masked:
         array = np.where(region >= min(0.5, float(region.max())), array, np.float32(array.min()))

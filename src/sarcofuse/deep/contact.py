@@ -39,8 +39,8 @@ def write_contact(pictures: Mapping[str, Path], folder: Path) -> list[Path]:
         at = 0
         for patient, strip in zip(chosen, strips, strict=True):
             page[at : at + len(strip), : strip.shape[1]] = strip
-            name = f'"{patient}"' if "," in patient else patient
-            lines.append(f"{name},{sheet.name},{at},{len(strip)},{strip.shape[1]}")
+            quoted = patient.replace('"', '""')
+            lines.append(f'"{quoted}",{sheet.name},{at},{len(strip)},{strip.shape[1]}')
             at += len(strip) + GAP
         with atomic_file(sheet) as part:
             sitk.WriteImage(sitk.GetImageFromArray(page), str(part))

@@ -47,6 +47,18 @@ class Idle:
         gone = {"dead": len(self.dead), "constant": len(self.constant), "duplicated": len(self.duplicated)}
         return {"features": self.features, **gone, "left": self.features - sum(gone.values())}
 
+    def note(self) -> str:
+        """Say in words what was dropped.
+
+        Returns
+        -------
+        str
+            Empty if nothing was.
+        """
+        kinds = {"dead": self.dead, "constant": self.constant, "copies of others": self.duplicated}
+        listed = ", ".join(f"{len(names)} {kind}" for kind, names in kinds.items() if names)
+        return f"{len(self.dropped)} of {self.features} deep features were dropped: {listed} (among training patients)" if listed else ""
+
 
 def find_idle(table: FeatureTable, patient_ids: Sequence[str]) -> Idle:
     """Find the features that cannot help; name the training patients, and nothing is learnt from the others.

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sarcofuse.config.deep import DeepConfig
+from sarcofuse.deep.contact import write_contact
+from sarcofuse.deep.crops import check_drawn
+from sarcofuse.deep.idle import drop_idle
 from sarcofuse.deep.look import Look, Source, entry_of, load, look
 from sarcofuse.deep.registry import backbone
 from sarcofuse.errors import CaseError, ConfigError, GeometryError, ImageError, MaskError
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 VERSION = "deep 1"
-STAGE, FEATURES, PICTURE, NOTES = "deep", "features.npy", "seen.png", "notes.json"
+STAGE, FEATURES, PICTURE, NOTES, IDLE = "deep", "features.npy", "seen.png", "notes.json", "idle.json"
 
 
 def find_source(config: DeepConfig, weights: Path | None = None, encoder: Path | None = None) -> Source:
@@ -95,7 +98,54 @@ def extract(cases: Sequence[Case], config: DeepConfig, engine: Engine, *, weight
     ConfigError
         If the backbone is unknown, or is the encoder and there is no segmenter.
     """
-    return _extract_all(_tasks(cases, config, find_source(config, weights, encoder)), config, engine)
+    table, aside, done = _extract_all(_tasks(cases, config, find_source(config, weights, encoder)), config, engine)
+    _warn(_smaller_batches(done, config))
+    return table, aside
+
+
+def extract_for_study(
+    cases: Sequence[Case], config: DeepConfig, engine: Engine, folder: Path, *, weights: Path | None = None, encoder: Path | None = None
+) -> tuple[FeatureTable, list[SetAside], list[str]]:
+    """Give the deep features of a study's cases, less those that cannot help; write what the network saw and what was dropped.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+        Prepared images with masks on their grids; those of the split ``train`` alone decide what is dropped.
+    config : DeepConfig
+        Settings.
+    engine : Engine
+        Runs and caches the work.
+    folder : Path
+        Where to write the contact sheets (`write_contact`) and ``idle.json``.
+    weights : Path, optional
+        Weights file; overrides ``config.weights``.
+    encoder : Path, optional
+        Folder of the study's segmenter, for the backbone segresnet-encoder.
+
+    Returns
+    -------
+    table : FeatureTable
+        Block ``deep``, in the order of the cases.
+    set_aside : list of SetAside
+        Cases without features, with reasons.
+    notes : list of str
+        What to tell of dropped features and of smaller batches.
+
+    Raises
+    ------
+    WeightsError
+        If weights are absent, altered, or of another network.
+    ConfigError
+        If the backbone is unknown, or is the encoder and there is no segmenter.
+    """
+    tasks = _tasks(cases, config, find_source(config, weights, encoder))
+    table, aside, done = _extract_all(tasks, config, engine)
+    training = {c.patient_id for c in cases if c.split == "train"}
+    table, idle = drop_idle(table, [p for p in table.patient_ids if p in training])
+    write_json({**idle.counts(), "names": {"dead": idle.dead, "constant": idle.constant, "duplicated": idle.duplicated}}, folder / IDLE)
+    write_contact({entry.patient_id: entry.folder / PICTURE for entry in done}, folder)
+    return table, aside, [note for note in (idle.note() if len(table.names) < idle.features else "", _smaller_batches(done, config)) if note]
 
 
 def extract_many(
@@ -140,7 +190,8 @@ def extract_many(
             aside.append(SetAside(p.patient_id, STAGE, f"{absent[0].name}: file does not exist" if absent else "has no image or no mask; expected a file each"))
         else:
             cases.append(Case(p.patient_id, p.split, p.site, p.image, p.mask, p.image, digest_file(p.image), digest_file(p.mask), "given"))
-    table, failed = _extract_all(_tasks(cases, config, source), config, engine)
+    table, failed, done = _extract_all(_tasks(cases, config, source), config, engine)
+    _warn(_smaller_batches(done, config))
     return table, aside + failed
 
 
@@ -257,18 +308,22 @@ def _tasks(cases: Sequence[Case], config: DeepConfig, source: Source) -> list[Ta
     return [Task(c.patient_id, digest(*shared, c.image_digest, c.mask_digest), (c.patient_id, c.image, c.mask, settings, source)) for c in cases]
 
 
-def _extract_all(tasks: Sequence[Task], config: DeepConfig, engine: Engine) -> tuple[FeatureTable, list[SetAside]]:
+def _extract_all(tasks: Sequence[Task], config: DeepConfig, engine: Engine) -> tuple[FeatureTable, list[SetAside], list[Entry]]:
     done, aside = engine.run(STAGE, _extract_case, tasks)
-    _say_smaller_batches(done, config)
     rows = [np.load(entry.folder / FEATURES, allow_pickle=False) for entry in done]
-    return _table(config.backbone, [entry.patient_id for entry in done], rows), aside
+    return _table(config.backbone, [entry.patient_id for entry in done], rows), aside, done
 
 
-def _say_smaller_batches(done: Sequence[Entry], config: DeepConfig) -> None:
+def _smaller_batches(done: Sequence[Entry], config: DeepConfig) -> str:
     smaller = [read_json(entry.folder / NOTES)["batch"] for entry in done if (entry.folder / NOTES).exists()]
-    if smaller:
-        message = f"memory did not suffice for deep.batch {config.batch} in {len(smaller)} of {len(done)} patients; they were shown no fewer than {min(smaller)} pictures at a time"
-        warnings.warn(message, RuntimeWarning, stacklevel=4)
+    if not smaller:
+        return ""
+    return f"memory did not suffice for deep.batch {config.batch} in {len(smaller)} of {len(done)} patients; down to {min(smaller)} pictures went through the network at a time"
+
+
+def _warn(note: str) -> None:
+    if note:
+        warnings.warn(note, RuntimeWarning, stacklevel=3)
 
 
 def _table(stem: str, patient_ids: Sequence[str], rows: Sequence[NDArray[np.float64]]) -> FeatureTable:
@@ -298,9 +353,7 @@ def _features(patient_id: str, image: Volume, mask: Mask, config: DeepConfig, so
     if gaps:
         message = f"image and mask lie on different grids: {'; '.join(gaps)}"
         raise GeometryError(patient_id, message)
-    if not mask.array.any():
-        message = "mask is empty; expected at least 1 voxel"
-        raise MaskError(patient_id, message)
+    check_drawn(mask, patient_id)
     holes = int(np.count_nonzero(~np.isfinite(image.array)))
     if holes:
         message = f"image holds {holes} voxel{'s' if holes > 1 else ''} that are NaN or infinite; expected finite intensities. Export the image again, or fill those voxels"
