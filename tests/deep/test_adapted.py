@@ -12,10 +12,10 @@ import torch
 from torch.nn import functional
 
 from sarcofuse.deep import BACKBONES, backbone, extract_deep
-from sarcofuse.deep.adapted import medicalnet, translate
+from sarcofuse.deep.adapted import medicalnet
 from sarcofuse.deep.backbones import load_network, normalise
 from sarcofuse.deep.networks import build
-from sarcofuse.deep.weights import check_keys, find_weights
+from sarcofuse.deep.weights import check_keys, find_weights, named_for
 from sarcofuse.errors import WeightsError
 from tests.deep.conftest import ball
 
@@ -92,7 +92,7 @@ def test_published_names_are_understood_strictly(name):
     network = build(name)
     state = published(name, network)
     assert {k: tuple(state[k].shape) for k in TORCHVISION[name]} == TORCHVISION[name]
-    translated = translate(state, network)
+    translated = named_for(network, state)
     check_keys(network, translated, name)
     assert all(translated[k] is v or torch.equal(translated[k], v) for k, v in network.state_dict().items())
 
@@ -102,7 +102,7 @@ def test_old_files_of_torchvision_are_understood_too():
     network = build("densenet121")
     state = {re.sub(r"(denselayer\d+\.(?:norm|conv))([12])", r"\1.\2", k): v for k, v in published("densenet121", network).items() if not k.endswith("num_batches_tracked")}
     assert "features.denseblock1.denselayer1.norm.1.weight" in state
-    check_keys(network, translate(state, network), "densenet121")
+    check_keys(network, named_for(network, state), "densenet121")
 
 
 @pytest.mark.parametrize("name", ["resnet18", "densenet121", "efficientnet-b0"])

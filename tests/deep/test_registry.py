@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import subprocess
 import sys
 
@@ -19,7 +20,18 @@ def test_importing_the_stage_loads_nothing_heavy():
 
 def test_entries_are_frozen_and_complete():
     resnets = {f"resnet{d}" for d in (18, 34, 50, 101)} | {f"medicalnet-resnet{d}" for d in (10, 18, 34, 50)}
-    others = {"efficientnet-lite0", "squeezenet1_0", "segresnet-encoder", "densenet121", "efficientnet-b0", "radimagenet-resnet50", "radimagenet-densenet121", "onnx"}
+    others = {
+        "efficientnet-lite0",
+        "squeezenet1_0",
+        "segresnet-encoder",
+        "densenet121",
+        "efficientnet-b0",
+        "radimagenet-resnet50",
+        "radimagenet-densenet121",
+        "onnx",
+        "cifar-resnet20",
+        "cifar-resnet56",
+    }
     assert set(BACKBONES) == resnets | others
     for name, entry in BACKBONES.items():
         assert entry.name == name
@@ -36,10 +48,10 @@ def test_entries_are_frozen_and_complete():
 
 
 def test_digits_are_those_of_the_published_file_names():
-    """PyTorch's convention, which torch.hub checks: NAME-XXXXXXXX.pth holds the first eight digits of its SHA-256; nothing else is claimed of a file."""
+    """PyTorch's convention, which torch.hub checks: NAME-XXXXXXXX.pth names the first eight digits of its SHA-256; nothing else is claimed of a file."""
     for entry in BACKBONES.values():
         if entry.prefix:
-            assert entry.file == f"{entry.file[: -len(entry.prefix) - 5]}-{entry.prefix}.pth"
+            assert re.fullmatch(rf"[a-z0-9-]+-{entry.prefix}\.(pth|th)", entry.file)
             assert len(entry.prefix) == 8
             assert entry.url.endswith(f"/{entry.file}")
         if entry.sha256 and entry.name == "efficientnet-lite0":

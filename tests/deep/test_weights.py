@@ -199,8 +199,6 @@ def test_copies_in_safetensors_say_what_they_were_made_from(toy, tmp_path):
     copy = save_weights(known, tmp_path, file)
     assert find_weights(known, copy) == copy
     assert identity(known, copy) == identity(known, file) == hashlib.sha256(file.read_bytes()).hexdigest()
-    assert find_weights(entry, file) == file
-    assert find_weights(entry, copy) == copy
     with pytest.raises(WeightsError, match="said to be made from"):
         find_weights(dataclasses.replace(known, prefix="00000000"), copy)
     content = bytearray(copy.read_bytes())
@@ -227,3 +225,31 @@ def test_offline_a_backbone_that_needs_no_file_is_named(tmp_path):
 def test_an_onnx_file_must_be_named(tmp_path):
     with pytest.raises(WeightsError, match=r"name the file in deep\.weights"):
         find_weights(backbone("onnx"), cache=tmp_path)
+
+
+def test_a_bundle_is_not_refused_for_a_file_that_was_used_here_before(toy, tmp_path):
+    entry, file = toy
+    copy = save_weights(entry, tmp_path / "bundle", file)
+    torch.manual_seed(1)
+    torch.save(build("resnet18").state_dict(), tmp_path / "other.pth")
+    (cache_folder() / "recorded.json").unlink()
+    assert find_weights(entry, tmp_path / "other.pth").name == "other.pth"
+    with pytest.raises(WeightsError, match="is not the one used first"):
+        find_weights(entry, file)
+    assert find_weights(entry, copy) == copy
+
+
+def test_bundles_carry_weights_that_no_package_brings(toy, tmp_path, monkeypatch):
+    from sarcofuse.bundle.write import Parts, _save_parts
+    from sarcofuse.config import StudyConfig
+    from sarcofuse.deep import BACKBONES
+
+    entry, file = toy
+    monkeypatch.setitem(BACKBONES, "resnet18", entry)
+    cache_folder().mkdir(parents=True)
+    file.rename(cache_folder() / entry.file)
+    named = _save_parts(Parts(), StudyConfig(deep={"backbone": "resnet18"}), tmp_path)
+    assert named == "weights/resnet18.safetensors"
+    assert identity(entry, find_weights(entry, tmp_path / named)) == hashlib.sha256((cache_folder() / entry.file).read_bytes()).hexdigest()
+    for without in (StudyConfig(), StudyConfig(deep={"backbone": "segresnet-encoder"}), StudyConfig(deep={"backbone": "resnet18"}, features={"deep": "deep.csv"})):
+        assert _save_parts(Parts(), without, tmp_path / "none") is None

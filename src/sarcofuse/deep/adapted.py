@@ -18,7 +18,6 @@ CLASSES = 1000
 DILATIONS = {"layer3": 2, "layer4": 4}  # of MedicalNet, in place of steps of 2
 # Children of torchvision's ResNet in order: RadImageNet's files name them by number
 CHILDREN = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
-COUNTER = "num_batches_tracked"
 
 
 class StagedResNet(ResNet):
@@ -206,8 +205,7 @@ def adapt(name: str) -> nn.Module:
 def translate(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
     """Give published tensors the names that a network has for them.
 
-    Taken off or changed are: ``module.`` (of parallel training), ``backbone.`` and numbers of children (RadImageNet), the dots and the classifier's name in torchvision's DenseNet, and block numbers
-    without their stage (EfficientNet). Counters of batches, which only training needs and old files lack, are added.
+    Changed are: ``backbone.`` and numbers of children (RadImageNet), the dots and the classifier's name in torchvision's DenseNet, and block numbers without their stage (EfficientNet).
 
     Parameters
     ----------
@@ -221,10 +219,8 @@ def translate(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tens
     dict of str to Tensor
         Names that mean nothing to the network are left as they are.
     """
-    wanted = network.state_dict()
-    rename = _dense if isinstance(network, StagedDenseNet) else _efficient(wanted) if isinstance(network, StagedEfficientNet) else _residual if isinstance(network, StagedResNet) else str
-    found = {rename(name.removeprefix("module.")): tensor for name, tensor in state.items()}
-    return {**{k: v for k, v in wanted.items() if k.endswith(COUNTER)}, **found}
+    rename = _dense if isinstance(network, StagedDenseNet) else _efficient(network.state_dict()) if isinstance(network, StagedEfficientNet) else _residual
+    return {rename(name): tensor for name, tensor in state.items()}
 
 
 def _residual(name: str) -> str:

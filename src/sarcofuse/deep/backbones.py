@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sarcofuse.deep.registry import Backbone, backbone
-from sarcofuse.deep.weights import check_keys, named_for, read_state
-from sarcofuse.errors import ConfigError
+from sarcofuse.deep.weights import check_keys, identity, named_for, read_state
+from sarcofuse.errors import ConfigError, WeightsError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @lru_cache(maxsize=2)
-def load_network(name: str, file: Path, device: str = "cpu") -> Any:  # noqa: ANN401 - the networks share the method maps, not a class
+def load_network(name: str, file: Path, device: str = "cpu", known: str = "") -> Any:  # noqa: ANN401 - the networks share the method maps, not a class
     """Load a published backbone, once a process.
 
     Parameters
@@ -28,6 +28,8 @@ def load_network(name: str, file: Path, device: str = "cpu") -> Any:  # noqa: AN
         Its weights, given by `find_weights`.
     device : {'cpu', 'cuda'}
         Where it is to work.
+    known : str
+        What `identity` said of the file when it was found; empty to take it as it is.
 
     Returns
     -------
@@ -42,6 +44,9 @@ def load_network(name: str, file: Path, device: str = "cpu") -> Any:  # noqa: AN
     from sarcofuse.deep.networks import build
 
     entry = backbone(name)
+    if known and identity(entry, file) != known:
+        message = f"weights file {file} of {name} was altered while it was in use: expected the content with SHA-256 {known}. Run again"
+        raise WeightsError(message)
     network = build(name)
     state = named_for(network, read_state(entry, file))
     check_keys(network, state, name)

@@ -155,7 +155,7 @@ def load(config: DeepConfig, source: Source) -> Any:  # noqa: ANN401 - the netwo
         return load_onnx(source.path, source.digest, config.onnx.output, source.device)
     from sarcofuse.deep.backbones import load_network
 
-    return load_network(config.backbone, source.path, source.device)
+    return load_network(config.backbone, source.path, source.device, source.digest)
 
 
 def join_slices(rows: Sequence[NDArray[np.float64]], areas: Sequence[float], how: str) -> NDArray[np.float64]:

@@ -108,6 +108,27 @@ def _imagenet(name: str, file: str, stages: tuple[int, ...], features: int, laye
     )
 
 
+def _cifar(depth: int, prefix: str) -> Backbone:
+    """Describe a small residual network for pictures of 32 x 32 pixels: 0.3 or 0.9 million parameters."""
+    file = f"resnet{depth}-{prefix}.th"
+    return Backbone(
+        name=f"cifar-resnet{depth}",
+        source=f"ResNet-{depth} for CIFAR-10 by Yerlan Idelbayev, github.com/akamaster/pytorch_resnet_cifar10",
+        licence="BSD-2-Clause",
+        dims=2,
+        size=32,
+        channels="RGB",
+        subtract=IMAGENET_MEAN,
+        divide=IMAGENET_DEVIATION,
+        layer="layer3",
+        features=64,
+        stages=(16, 32),
+        file=file,
+        prefix=prefix,
+        url=f"https://github.com/akamaster/pytorch_resnet_cifar10/raw/master/pretrained_models/{file}",
+    )
+
+
 def _radimagenet(name: str, file: str, stages: tuple[int, ...], features: int, layer: str) -> Backbone:
     """Describe a network that was trained on radiological images; input convention of the authors' PyTorch notebook."""
     return Backbone(
@@ -222,6 +243,8 @@ BACKBONES: dict[str, Backbone] = {
             prefix="355c32eb",
             url="https://github.com/lukemelas/EfficientNet-PyTorch/releases/download/1.0/efficientnet-b0-355c32eb.pth",
         ),
+        _cifar(20, "12fca82f"),
+        _cifar(56, "4bfd9763"),
         _radimagenet("radimagenet-resnet50", "RadImageNet_pytorch/ResNet50.pt", (256, 512, 1024), 2048, "layer4"),
         _radimagenet("radimagenet-densenet121", "RadImageNet_pytorch/DenseNet121.pt", (256, 512, 1024), 1024, "features.norm5"),
         _medicalnet(10, 1),

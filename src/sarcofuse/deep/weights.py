@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 RECORD = "recorded.json"  # in the cache folder: SHA-256 of files that nobody states one for, by backbone
+COUNTER = "num_batches_tracked"
 ORIGINAL, TENSORS = "original_sha256", "tensors_sha256"  # metadata of copies
 
 
@@ -100,8 +101,8 @@ def promise(backbone: Backbone) -> str:
 
 
 def _first_use(backbone: Backbone, file: Path, cache: Path | None) -> Path:
-    """Hold a published file whose SHA-256 nobody states to the one that was used first; record the first."""
-    if backbone.sha256 or backbone.prefix or backbone.origin != "published":
+    """Hold a published file whose SHA-256 nobody states to the one that was used first; record the first. Copies, as bundles carry them, say themselves what they were made from."""
+    if backbone.sha256 or backbone.prefix or backbone.origin != "published" or file.suffix == ".safetensors":
         return file
     book, found = (cache or cache_folder()) / RECORD, identity(backbone, file)
     known = read_json(book) if book.exists() else {}
@@ -264,13 +265,15 @@ def named_for(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tens
     Returns
     -------
     dict of str to Tensor
-        Networks of ours have the published names.
+        Without ``module.`` (of parallel training); counters of batches, which only training needs and old files lack, are added. Names that mean nothing to the network are left.
     """
+    counters = {name: tensor for name, tensor in network.state_dict().items() if name.endswith(COUNTER)}
+    plain = {name.removeprefix("module."): tensor for name, tensor in state.items()}
     if type(network).__module__ == "sarcofuse.deep.networks":
-        return dict(state)
+        return {**counters, **plain}
     from sarcofuse.deep.adapted import translate
 
-    return translate(state, network)
+    return {**counters, **translate(plain, network)}
 
 
 def check_keys(network: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
