@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
+import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 
-from sarcofuse.deep.download import download
+from sarcofuse.deep.download import _knock, download
 from sarcofuse.errors import WeightsError
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 700_000, dtype=np.uint8).tobytes()
@@ -128,6 +129,30 @@ def test_without_network_the_answer_comes_at_once(tmp_path):
     with pytest.raises(WeightsError, match="cannot be fetched"):
         download("http://127.0.0.1:9/weights.bin", tmp_path / "weights.bin", SHA256)
     assert time.perf_counter() - start < 5
+
+
+def test_a_firewall_that_swallows_everything_is_told_within_seconds(monkeypatch):
+    answer = threading.Event()
+
+    def silent(*_, **__):
+        answer.wait(60)
+        raise TimeoutError
+
+    monkeypatch.setattr("sarcofuse.deep.download.socket.create_connection", silent)
+    start = time.perf_counter()
+    with pytest.raises(WeightsError, match=r"cannot be fetched \(no answer in 0\.2 s\)"):
+        _knock("https://example.org/weights.bin", 0.2)
+    answer.set()
+    assert time.perf_counter() - start < 10
+
+
+def test_behind_a_proxy_the_proxy_is_asked(server, tmp_path, monkeypatch):
+    """The server of these tests stands in for the proxy: it is asked for an address that does not exist."""
+    monkeypatch.setattr(urllib.request, "_opener", None)  # kept from earlier downloads, with the proxies of then
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    assert download("http://weights.invalid/weights.bin", tmp_path / "weights.bin", SHA256).read_bytes() == CONTENT
 
 
 def test_only_http_is_fetched(tmp_path):

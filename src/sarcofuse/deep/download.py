@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import socket
+import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from sarcofuse.errors import WeightsError
 from sarcofuse.runtime import digest_file, progress_bar
 
 BLOCK, FULL = 1 << 18, 64
+PORTS = {"http": 80, "https": 443}
+KNOCK, KNOCKS = 2.0, 8.0  # seconds for one address of a server, and for all of them
 
 
 def download(url: str, file: Path, sha256: str, *, timeout: float = 15.0, progress: bool = True) -> Path:
@@ -73,6 +78,7 @@ def _attempt(url: str, part: Path, sha256: str, timeout: float, *, progress: boo
                 have += len(block)
         if hasher.hexdigest().startswith(sha256):
             return hasher.hexdigest()
+    _knock(url)
     request = urllib.request.Request(url, headers={"User-Agent": "sarcofuse", **({"Range": f"bytes={have}-"} if have else {})})  # noqa: S310 - http(s) was checked
     try:
         with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310 - http(s) was checked
@@ -93,6 +99,29 @@ def _attempt(url: str, part: Path, sha256: str, timeout: float, *, progress: boo
         message = f"{url} broke off after {have} of {expected} bytes; they are kept, and the next try goes on from there"
         raise WeightsError(message)
     return hasher.hexdigest()
+
+
+def _knock(url: str, seconds: float = KNOCKS) -> None:
+    """Connect and hang up: where nothing answers this is told within seconds, while the system would try all addresses of a name for as long as it takes, which can be minutes."""
+    own = urlsplit(url)
+    proxy = "" if urllib.request.proxy_bypass(own.hostname or "") else urllib.request.getproxies().get(own.scheme, "")
+    parts = urlsplit(proxy if "//" in proxy else f"//{proxy}") if proxy else own
+    problems: list[str] = []
+
+    def attempt() -> None:
+        try:
+            socket.create_connection((parts.hostname or "", parts.port or PORTS.get(parts.scheme, 80)), timeout=min(KNOCK, seconds)).close()
+            problems.append("")
+        except OSError as error:
+            problems.append(str(error))
+
+    thread = threading.Thread(target=attempt, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    problem = problems[0] if problems else f"no answer in {seconds:g} s"
+    if problem:
+        message = f"{url} cannot be fetched ({problem}); what has come so far is kept, and the next try goes on from there"
+        raise WeightsError(message)
 
 
 def _receive(answer: http.client.HTTPResponse, part: Path, have: int, expected: int, hasher: hashlib._Hash, *, progress: bool) -> int:
