@@ -21,7 +21,7 @@ def ball(seed: int = 0, shape=(14, 40, 44), spacing=(2.0, 2.0, 5.0), centre=(7, 
     z, y, x = np.ogrid[: shape[0], : shape[1], : shape[2]]
     distance = np.sqrt(((z - centre[0]) * spacing[2]) ** 2 + ((y - centre[1]) * spacing[1]) ** 2 + ((x - centre[2]) * spacing[0]) ** 2)
     inside = distance <= radius_mm
-    image = np.where(inside, 200.0 + grain * rng.standard_normal(shape), 80.0 + halo * np.exp(-((distance - radius_mm) / 8.0) ** 2))
+    image = np.where(inside, 200.0 + grain * rng.standard_normal(shape), 80.0 + halo * np.exp(-(((distance - radius_mm) / 8.0) ** 2)))
     image[:, :3] = image[:, :, :3] = 0.0
     image += 3.0 * rng.standard_normal(shape)
     geometry = Geometry((shape[2], shape[1], shape[0]), spacing)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
+import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 
-from sarcofuse.deep.download import download
+from sarcofuse.deep.download import _knock, download
 from sarcofuse.errors import WeightsError
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 700_000, dtype=np.uint8).tobytes()
@@ -103,6 +104,21 @@ def test_corrupted_content_is_refused_and_not_kept(server, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_first_digits_suffice_where_no_more_are_published(server, tmp_path):
+    (tmp_path / "weights.bin.part").write_bytes(CONTENT[:1000])
+    assert download(server.url, tmp_path / "weights.bin", SHA256[:8]).read_bytes() == CONTENT
+    assert server.requests == ["bytes=1000-"]
+    server.content = CONTENT[:-1] + bytes([CONTENT[-1] ^ 1])
+    with pytest.raises(WeightsError, match=f"expected one that begins with {SHA256[:8]}; nothing was kept"):
+        download(server.url, tmp_path / "other.bin", SHA256[:8])
+
+
+def test_where_nothing_is_known_a_partial_file_is_not_trusted(server, tmp_path):
+    (tmp_path / "weights.bin.part").write_bytes(b"x" * 1000)
+    assert download(server.url, tmp_path / "weights.bin", "").read_bytes() == CONTENT
+    assert server.requests == [None]
+
+
 def test_an_answer_that_is_no_file_is_told(server, tmp_path):
     with pytest.raises(WeightsError, match=r"/absent answers 404"):
         download(server.url.replace("weights.bin", "absent"), tmp_path / "weights.bin", SHA256)
@@ -113,6 +129,30 @@ def test_without_network_the_answer_comes_at_once(tmp_path):
     with pytest.raises(WeightsError, match="cannot be fetched"):
         download("http://127.0.0.1:9/weights.bin", tmp_path / "weights.bin", SHA256)
     assert time.perf_counter() - start < 5
+
+
+def test_a_firewall_that_swallows_everything_is_told_within_seconds(monkeypatch):
+    answer = threading.Event()
+
+    def silent(*_, **__):
+        answer.wait(60)
+        raise TimeoutError
+
+    monkeypatch.setattr("sarcofuse.deep.download.socket.create_connection", silent)
+    start = time.perf_counter()
+    with pytest.raises(WeightsError, match=r"cannot be fetched \(no answer in 0\.2 s\)"):
+        _knock("https://example.org/weights.bin", 0.2)
+    answer.set()
+    assert time.perf_counter() - start < 10
+
+
+def test_behind_a_proxy_the_proxy_is_asked(server, tmp_path, monkeypatch):
+    """The server of these tests stands in for the proxy: it is asked for an address that does not exist."""
+    monkeypatch.setattr(urllib.request, "_opener", None)  # kept from earlier downloads, with the proxies of then
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    assert download("http://weights.invalid/weights.bin", tmp_path / "weights.bin", SHA256).read_bytes() == CONTENT
 
 
 def test_only_http_is_fetched(tmp_path):

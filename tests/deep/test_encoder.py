@@ -11,7 +11,8 @@ import torch
 
 from sarcofuse.config.deep import DeepConfig
 from sarcofuse.deep import extract, extract_deep
-from sarcofuse.deep.encoder import _box, _cut, encoder_digest, working_image
+from sarcofuse.deep.boxes import _box, _cut, working_image
+from sarcofuse.deep.encoder import encoder_digest
 from sarcofuse.errors import WeightsError
 from sarcofuse.records import Geometry, Mask, Volume
 from sarcofuse.runtime import Engine
@@ -48,7 +49,7 @@ def test_features_are_means_of_the_encoders_last_map(segmenter):
     from safetensors.torch import load_file
 
     volume, mask = ball(shape=(16, 40, 44), spacing=(4.0, 4.0, 5.0), centre=(8, 20, 22), radius_mm=30.0)
-    found = extract_deep(volume, mask, ENCODER.model_copy(update={"margin_mm": 500.0}), encoder=segmenter)
+    found = extract_deep(volume, mask, settings=ENCODER.model_copy(update={"margin_mm": 500.0}), encoder=segmenter)
     network = SegResNetDS(**{k: tuple(v) if isinstance(v, list) else v for k, v in NETWORK.items()})
     network.load_state_dict(load_file(segmenter / "fold_0.safetensors"))
     low, high = np.percentile(volume.array, (1, 99))
@@ -65,10 +66,10 @@ def test_features_are_means_of_the_encoders_last_map(segmenter):
 
 def test_all_levels_and_regions_stand_side_by_side(segmenter):
     volume, mask = ball()
-    found = extract_deep(volume, mask, {"backbone": "segresnet-encoder"}, encoder=segmenter)
+    found = extract_deep(volume, mask, settings={"backbone": "segresnet-encoder"}, encoder=segmenter)
     assert found.values.shape == (1, 3 * (4 + 8 + 16))
     assert np.isfinite(found.values).all()
-    blank = extract_deep(volume, mask, {"backbone": "segresnet-encoder", "masked": True}, encoder=segmenter)
+    blank = extract_deep(volume, mask, settings={"backbone": "segresnet-encoder", "masked": True}, encoder=segmenter)
     assert not np.array_equal(blank.values, found.values)
 
 
@@ -99,7 +100,7 @@ def test_the_folder_that_segmentation_training_writes_is_understood(segmenter, t
     (segmenter / "fold_0.safetensors").rename(trained / WEIGHTS)
     write_json({"held_out_dice": [0.5]}, trained / HISTORY)
     model_task(folder, planned, [trained])
-    assert extract_deep(*ball(), ENCODER, encoder=folder).values.shape == (1, 16)
+    assert extract_deep(*ball(), settings=ENCODER, encoder=folder).values.shape == (1, 16)
 
 
 def test_the_stage_takes_the_segmenters_folder(make_case, segmenter, tmp_path):
@@ -129,7 +130,7 @@ def test_weights_of_another_architecture_name_their_tensors(segmenter):
     card["network"]["arguments"]["init_filters"] = 8
     (segmenter / "segmenter.json").write_text(json.dumps(card), encoding="utf8")
     with pytest.raises(WeightsError, match=r"of another shape: encoder\.conv_init\.weight is \(4, 1, 1, 3, 3\), expected \(8, 1"):
-        extract_deep(*ball(), ENCODER, encoder=segmenter)
+        extract_deep(*ball(), settings=ENCODER, encoder=segmenter)
 
 
 def test_a_folder_that_is_no_segmenter_is_told(tmp_path, segmenter):

@@ -11,7 +11,7 @@ from sarcofuse.deep import backbone
 from sarcofuse.deep.backbones import find_device, load_network, normalise
 from sarcofuse.deep.networks import EfficientNetLite0, SameConv, SqueezeNet
 from sarcofuse.deep.weights import find_weights
-from sarcofuse.errors import ConfigError
+from sarcofuse.errors import ConfigError, WeightsError
 
 PALACE, DAISY = 698, 985
 SQUEEZENET = "weights/squeezenet1_0_imagenet_deepcompression_fp16.pt"
@@ -120,3 +120,57 @@ def test_a_gpu_is_not_invented(monkeypatch):
     assert find_device("auto") == "cpu"
     with pytest.raises(ConfigError, match="sees no GPU"):
         find_device("cuda")
+
+
+def patches(photographs):
+    """120 squares of random size and place, shrunk to 32 x 32 pixels."""
+    rng, found = np.random.default_rng(0), []
+    for photograph in photographs:
+        for _ in range(60):
+            side = int(rng.integers(64, 400))
+            top, left = (int(rng.integers(0, n - side)) for n in photograph.shape[:2])
+            square = torch.from_numpy(np.array(photograph[top : top + side, left : left + side])).permute(2, 0, 1)[None].float()
+            found.append(functional.interpolate(square, (32, 32), mode="bilinear", antialias=True)[0].permute(1, 2, 0).round().byte().numpy())
+    return np.stack(found)
+
+
+@pytest.mark.parametrize("name", ["cifar-resnet20", "cifar-resnet56"])
+def test_small_residual_networks_meet_the_statistics_they_were_trained_with(name, photographs, reference_data, monkeypatch):
+    """Real weights, wrapped as training left them. What reaches each normalisation layer has, over channels, the means that the layer remembers; with zeros padded to one side it has not."""
+    entry = backbone(name)
+    network = load_network(name, find_weights(entry, reference_data / "weights" / entry.file))
+    shown = normalise(patches(photographs), entry)
+
+    def agreement():
+        found = []
+        hooks = [
+            m.register_forward_hook(lambda m, x, _: found.append(np.corrcoef(x[0].mean((0, 2, 3)).numpy(), m.running_mean.numpy())[0, 1]))
+            for m in network.modules()
+            if isinstance(m, torch.nn.BatchNorm2d)
+        ]
+        with torch.inference_mode():
+            maps = network.maps(shown)
+        for hook in hooks:
+            hook.remove()
+        return float(np.mean(found)), maps[0].shape
+
+    mean, shape = agreement()
+    assert shape == (120, 64, 8, 8)
+    assert mean > 0.92
+
+    def one_sided(self, x):
+        y = self.bn2(self.conv2(functional.relu(self.bn1(self.conv1(x)))))
+        return functional.relu(y + (functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, 2 * self.pad)) if self.halves else x))
+
+    monkeypatch.setattr("sarcofuse.deep.networks.CifarBlock.forward", one_sided)
+    assert agreement()[0] < 0.88
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_0", "cifar-resnet20", "cifar-resnet56"])
+def test_a_wrong_byte_of_real_weights_is_refused(name, reference_data, tmp_path):
+    entry = backbone(name)
+    content = bytearray((reference_data / "weights" / entry.file).read_bytes())
+    content[len(content) // 3] ^= 16
+    (tmp_path / entry.file).write_bytes(content)
+    with pytest.raises(WeightsError, match=f"is not that of {name}: its SHA-256 is .*, expected"):
+        find_weights(entry, tmp_path / entry.file)

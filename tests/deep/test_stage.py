@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 
 from sarcofuse.config.deep import DeepConfig
-from sarcofuse.deep import backbone, extract, extract_deep, pictures, report_dead
+from sarcofuse.deep import backbone, drop_idle, extract, extract_deep, find_idle, pictures
 from sarcofuse.deep.crops import make_crops
 from sarcofuse.deep.weights import find_weights
 from sarcofuse.errors import ConfigError, GeometryError, ImageError, MaskError, WeightsError
@@ -41,10 +41,10 @@ def test_a_table_of_named_features(make_case, tmp_path):
 @pytest.mark.parametrize(("settings", "count"), [({"layer": "last", "pooling": "average"}, 1280), ({"layer": "last", "pooling": "max"}, 1280), ({"layer": "blocks", "pooling": "masked"}, 272)])
 def test_layer_and_pooling_decide_the_length(settings, count):
     volume, mask = ball()
-    table = extract_deep(volume, mask, {"crop": "largest", **settings})
+    table = extract_deep(volume, mask, settings={"crop": "largest", **settings})
     assert table.values.shape == (1, count)
     if settings["pooling"] == "max":
-        assert (table.values >= extract_deep(volume, mask, {"crop": "largest", "layer": "last", "pooling": "average"}).values).all()
+        assert (table.values >= extract_deep(volume, mask, settings={"crop": "largest", "layer": "last", "pooling": "average"}).values).all()
 
 
 @pytest.mark.slow
@@ -55,7 +55,7 @@ def test_the_same_bits_alone_in_company_and_on_two_processes(make_case, tmp_path
     alone, _ = extract(cases[1:2], config, serial(tmp_path / "alone"))
     with Engine(tmp_path / "processes", workers=2, progress=False) as engine:
         spread, _ = extract(cases[::-1], config, engine)
-    by_hand = extract_deep(read_volume(cases[1].image), read_mask(cases[1].mask), config)
+    by_hand = extract_deep(read_volume(cases[1].image), read_mask(cases[1].mask), settings=config)
     assert alone.values.tobytes() == together.values[1:2].tobytes() == by_hand.values.tobytes()
     assert spread.patient_ids == ("P2", "P1", "P0")
     assert spread.values[::-1].tobytes() == together.values.tobytes()
@@ -69,8 +69,8 @@ def test_slices_are_averaged(make_case):
     for k in (6, 7, 8):  # slice 7 is the middle one: each slice alone, with the crop of all three
         one = Mask(np.zeros_like(mask.array), mask.geometry)
         one.array[k] = mask.array[6:9].any(axis=0)
-        rows.append(extract_deep(volume, one, {"crop": "largest", "layer": "last", "pooling": "average"}).values[0])
-    found = extract_deep(volume, mask, {"crop": "neighbours", "layer": "last", "pooling": "average"}).values[0]
+        rows.append(extract_deep(volume, one, settings={"crop": "largest", "layer": "last", "pooling": "average"}).values[0])
+    found = extract_deep(volume, mask, settings={"crop": "neighbours", "layer": "last", "pooling": "average"}).values[0]
     assert found == pytest.approx(np.mean(rows, axis=0), abs=1e-6)
 
 
@@ -149,24 +149,31 @@ def test_no_cases_no_features(tmp_path):
 def test_squeezenet_by_file(reference_data):
     volume, mask = ball()
     config = DeepConfig(backbone="squeezenet1_0", crop="largest", layer="last", pooling="average", weights=reference_data / "weights/squeezenet1_0_imagenet_deepcompression_fp16.pt")
-    table = extract_deep(volume, mask, config)
+    table = extract_deep(volume, mask, settings=config)
     assert table.values.shape == (1, 512)
     assert table.names[-1] == "squeezenet1_0_0512"
     assert np.count_nonzero(table.values) > 100
-    blocks = extract_deep(volume, mask, config.model_copy(update={"layer": "blocks", "pooling": "regions"}))
+    blocks = extract_deep(volume, mask, settings=config.model_copy(update={"layer": "blocks", "pooling": "regions"}))
     assert blocks.values.shape == (1, 3 * (128 + 256 + 384))
 
 
-def test_dead_and_constant_features_are_counted_on_training_patients_alone():
-    values = np.array([[0.0, 5.0, 1.0, 0.0], [0.0, 5.0, 2.0, 0.0], [9.0, 6.0, 3.0, 1.0]])
-    table = FeatureTable("deep", ("a", "b", "c"), ("f1", "f2", "f3", "f4"), values)
-    assert report_dead(table, ["a", "b"]) == {"features": 4, "dead": 2, "constant": 1, "left": 1}
-    assert report_dead(table, ["a", "b", "c"]) == {"features": 4, "dead": 0, "constant": 0, "left": 4}
-    assert report_dead(table, []) == {"features": 4, "dead": 0, "constant": 0, "left": 4}
+def test_idle_features_are_found_on_training_patients_alone():
+    values = np.array([[0.0, 5.0, 1.0, 0.0, 1.0, -0.0], [0.0, 5.0, 2.0, 0.0, 2.0, 0.0], [9.0, 6.0, 3.0, 1.0, 4.0, 0.0]])
+    table = FeatureTable("deep", ("a", "b", "c"), ("f1", "f2", "f3", "f4", "f5", "f6"), values)
+    idle = find_idle(table, ["a", "b"])
+    assert (idle.dead, idle.constant, idle.duplicated) == (("f1", "f4", "f6"), ("f2",), {"f5": "f3"})
+    assert idle.counts() == {"features": 6, "dead": 3, "constant": 1, "duplicated": 1, "left": 1}
+    kept, same = drop_idle(table, ["a", "b"])
+    assert (kept.names, kept.patient_ids, same) == (("f3",), ("a", "b", "c"), idle)
+    assert kept.values.ravel().tolist() == [1.0, 2.0, 3.0]
+    assert find_idle(table, ["a", "b", "c"]).counts() == {"features": 6, "dead": 1, "constant": 0, "duplicated": 0, "left": 5}
+    for few in ([], ["a"]):
+        assert drop_idle(table, few) == (table, find_idle(table, few))
+        assert find_idle(table, few).counts()["left"] == 6
 
 
 def features_of(halos, grains):
-    return np.concatenate([extract_deep(*ball(100 + i, halo=h, grain=g), {"slices": 1}).values for i, (h, g) in enumerate(zip(halos, grains, strict=True))])
+    return np.concatenate([extract_deep(*ball(100 + i, halo=h, grain=g), settings={"slices": 1}).values for i, (h, g) in enumerate(zip(halos, grains, strict=True))])
 
 
 @pytest.mark.slow

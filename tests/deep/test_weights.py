@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import threading
 import time
 import zipfile
@@ -17,7 +18,7 @@ from safetensors.torch import save_file
 from sarcofuse.deep import backbone
 from sarcofuse.deep.backbones import load_network
 from sarcofuse.deep.networks import build
-from sarcofuse.deep.weights import cache_folder, check_keys, digest_state, find_weights, read_state, save_weights
+from sarcofuse.deep.weights import cache_folder, check_keys, digest_state, find_weights, identity, read_state, save_weights
 from sarcofuse.errors import WeightsError
 
 LITE0 = backbone("efficientnet-lite0")
@@ -166,3 +167,89 @@ def test_the_digest_of_tensors_sees_names_types_shapes_and_values():
     others = [{"b": base["b"], "c": base["a"]}, {**base, "a": base["a"].reshape(2, 3)}, {**base, "a": base["a"].half()}, {**base, "b": torch.tensor([1.0, 1.0000001])}]
     assert digest_state({"b": base["b"], "a": base["a"]}) == digest_state(base)
     assert len({digest_state(base), *map(digest_state, others)}) == 5
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """A published file of random weights whose SHA-256 nobody states, and its entry."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    file = tmp_path / "resnet18.pth"
+    torch.manual_seed(0)
+    torch.save(build("resnet18").state_dict(), file)
+    return dataclasses.replace(backbone("resnet18"), prefix="", url=""), file
+
+
+def test_a_file_that_nobody_vouches_for_is_recorded_and_held_to(toy, tmp_path):
+    entry, file = toy
+    assert find_weights(entry, file) == file
+    book = cache_folder() / "recorded.json"
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert json.loads(book.read_text(encoding="utf8")) == {"resnet18": digest}
+    assert find_weights(entry, file.rename(tmp_path / "moved.pth")) == tmp_path / "moved.pth"
+    content = bytearray((tmp_path / "moved.pth").read_bytes())
+    content[-9000] ^= 1
+    (tmp_path / "moved.pth").write_bytes(content)
+    with pytest.raises(WeightsError, match=rf"is not the one used first: its SHA-256 is \w+, expected {digest}\. .* delete its line in .*recorded\.json"):
+        find_weights(entry, tmp_path / "moved.pth")
+
+
+def test_copies_in_safetensors_say_what_they_were_made_from(toy, tmp_path):
+    entry, file = toy
+    known = dataclasses.replace(entry, prefix=hashlib.sha256(file.read_bytes()).hexdigest()[:8])
+    copy = save_weights(known, tmp_path, file)
+    assert find_weights(known, copy) == copy
+    assert identity(known, copy) == identity(known, file) == hashlib.sha256(file.read_bytes()).hexdigest()
+    with pytest.raises(WeightsError, match="said to be made from"):
+        find_weights(dataclasses.replace(known, prefix="00000000"), copy)
+    content = bytearray(copy.read_bytes())
+    content[-1] ^= 1
+    copy.write_bytes(content)
+    with pytest.raises(WeightsError, match="same tensor names and shapes, other values"):
+        find_weights(known, copy)
+
+
+def test_a_copy_that_says_nothing_of_itself_is_refused(toy, tmp_path):
+    entry, file = toy
+    save_file({k: v.contiguous() for k, v in torch.load(file, weights_only=True).items()}, tmp_path / "plain.safetensors")
+    with pytest.raises(WeightsError, match="expected those of a file that sarcofuse wrote"):
+        find_weights(entry, tmp_path / "plain.safetensors")
+
+
+def test_offline_a_backbone_that_needs_no_file_is_named(tmp_path):
+    with pytest.raises(WeightsError, match=r"resnet50-0676ba61\.pth of resnet50 .*download\.pytorch\.org.*SHA-256 begins with 0676ba61.*segresnet-encoder needs no file"):
+        find_weights(backbone("resnet50"), cache=tmp_path, network=False)
+    with pytest.raises(WeightsError, match=r"RadImageNet_pytorch/ResNet50\.pt.*github\.com/BMEII-AI/RadImageNet.*SHA-256 not published"):
+        find_weights(backbone("radimagenet-resnet50"), cache=tmp_path)
+
+
+def test_an_onnx_file_must_be_named(tmp_path):
+    with pytest.raises(WeightsError, match=r"name the file in deep\.weights"):
+        find_weights(backbone("onnx"), cache=tmp_path)
+
+
+def test_a_bundle_is_not_refused_for_a_file_that_was_used_here_before(toy, tmp_path):
+    entry, file = toy
+    copy = save_weights(entry, tmp_path / "bundle", file)
+    torch.manual_seed(1)
+    torch.save(build("resnet18").state_dict(), tmp_path / "other.pth")
+    (cache_folder() / "recorded.json").unlink()
+    assert find_weights(entry, tmp_path / "other.pth").name == "other.pth"
+    with pytest.raises(WeightsError, match="is not the one used first"):
+        find_weights(entry, file)
+    assert find_weights(entry, copy) == copy
+
+
+def test_bundles_carry_weights_that_no_package_brings(toy, tmp_path, monkeypatch):
+    from sarcofuse.bundle.write import Parts, _save_parts
+    from sarcofuse.config import StudyConfig
+    from sarcofuse.deep import BACKBONES
+
+    entry, file = toy
+    monkeypatch.setitem(BACKBONES, "resnet18", entry)
+    cache_folder().mkdir(parents=True)
+    file.rename(cache_folder() / entry.file)
+    named = _save_parts(Parts(), StudyConfig(deep={"backbone": "resnet18"}), tmp_path)
+    assert named == "weights/resnet18.safetensors"
+    assert identity(entry, find_weights(entry, tmp_path / named)) == hashlib.sha256((cache_folder() / entry.file).read_bytes()).hexdigest()
+    for without in (StudyConfig(), StudyConfig(deep={"backbone": "segresnet-encoder"}), StudyConfig(deep={"backbone": "resnet18"}, features={"deep": "deep.csv"})):
+        assert _save_parts(Parts(), without, tmp_path / "none") is None

@@ -35,7 +35,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("command", ["demo", "init", "check", "run", "radiomics", "segment", "report", "audit", "predict", "dicom"])
+@pytest.mark.parametrize("command", ["demo", "init", "check", "run", "radiomics", "segment", "report", "audit", "predict", "dicom", "weights"])
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert leave(command, "--help") == 0
     assert "Usage: sarcofuse" in capsys.readouterr().out

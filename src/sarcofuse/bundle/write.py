@@ -107,13 +107,14 @@ def _save_parts(parts: Parts, config: StudyConfig, part: Path) -> str | None:
     """Copy the networks, and the backbone's weights as safetensors; give the name of the weights."""
     if parts.segmenter is not None:
         shutil.copytree(parts.segmenter, part / "segmenter")
-    if parts.weights is None:
-        return None
     from sarcofuse.deep import backbone
     from sarcofuse.deep.weights import save_weights
 
+    entry = backbone(config.deep.backbone)
+    if parts.weights is None and (config.features or entry.origin == "study" or entry.package):
+        return None
     (part / "weights").mkdir()
-    return save_weights(backbone(config.deep.backbone), part / "weights", parts.weights).relative_to(part).as_posix()
+    return save_weights(entry, part / "weights", parts.weights).relative_to(part).as_posix()
 
 
 def lead_model(models: Sequence[FittedModel], config: StudyConfig) -> FittedModel:

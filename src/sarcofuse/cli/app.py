@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import typer
 
-from sarcofuse.cli import apply, study
+from sarcofuse.cli import apply, study, weights
 from sarcofuse.cli.audit import audit
 from sarcofuse.cli.radiomics import radiomics
 from sarcofuse.errors import SarcofuseError
@@ -37,6 +37,11 @@ def make_app() -> typer.Typer:
     dicom = typer.Typer(help="Work with DICOM folders.", no_args_is_help=True)
     dicom.command()(apply.convert)
     app.add_typer(dicom, name="dicom")
+    networks = typer.Typer(help=weights.HELP, no_args_is_help=True, rich_markup_mode=None)
+    networks.command("list")(weights.show)
+    networks.command()(weights.fetch)
+    networks.command()(weights.verify)
+    app.add_typer(networks, name="weights")
     return app
 
 

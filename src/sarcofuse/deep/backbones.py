@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sarcofuse.deep.registry import Backbone, backbone
-from sarcofuse.deep.weights import check_keys, read_state
-from sarcofuse.errors import ConfigError
+from sarcofuse.deep.weights import check_keys, identity, named_for, read_state
+from sarcofuse.errors import ConfigError, WeightsError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @lru_cache(maxsize=2)
-def load_network(name: str, file: Path, device: str = "cpu") -> Any:  # noqa: ANN401 - the networks share the method maps, not a class
-    """Load a 2D backbone, once a process.
+def load_network(name: str, file: Path, device: str = "cpu", known: str = "") -> Any:  # noqa: ANN401 - the networks share the method maps, not a class
+    """Load a published backbone, once a process.
 
     Parameters
     ----------
@@ -28,6 +28,8 @@ def load_network(name: str, file: Path, device: str = "cpu") -> Any:  # noqa: AN
         Its weights, given by `find_weights`.
     device : {'cpu', 'cuda'}
         Where it is to work.
+    known : str
+        What `identity` said of the file when it was found; empty to take it as it is.
 
     Returns
     -------
@@ -42,7 +44,11 @@ def load_network(name: str, file: Path, device: str = "cpu") -> Any:  # noqa: AN
     from sarcofuse.deep.networks import build
 
     entry = backbone(name)
-    network, state = build(name), read_state(entry, file)
+    if known and identity(entry, file) != known:
+        message = f"weights file {file} of {name} was altered while it was in use: expected the content with SHA-256 {known}. Run again"
+        raise WeightsError(message)
+    network = build(name)
+    state = named_for(network, read_state(entry, file))
     check_keys(network, state, name)
     network.load_state_dict(state, strict=True)
     return network.eval().requires_grad_(False).to(device)
@@ -90,15 +96,15 @@ def normalise(pictures: NDArray[np.uint8], entry: Backbone) -> Tensor:
 
     Returns
     -------
-    Tensor of float32, shape (n, 3, size, size)
+    Tensor of float32, shape (n, 3, size, size), or (n, 1, size, size) for a grey network
         In the backbone's own channel order and units.
     """
     import numpy as np
     import torch
 
     grey = pictures.ndim == 3
-    colours = np.repeat(pictures[..., None], 3, axis=3) if grey else pictures
+    colours = np.repeat(pictures[..., None], 1 if entry.channels == "grey" else 3, axis=3) if grey else pictures
     ordered = colours[..., ::-1] if entry.channels == "BGR" else colours
     x = torch.from_numpy(np.ascontiguousarray(np.moveaxis(ordered, 3, 1)).astype(np.float32))
-    return (x - torch.tensor(entry.subtract).view(1, 3, 1, 1)) / entry.divide
-
+    divide = torch.tensor(entry.divide).view(1, -1, 1, 1) if isinstance(entry.divide, tuple) else entry.divide
+    return (x - torch.tensor(entry.subtract).view(1, -1, 1, 1)) / divide

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sarcofuse.config.deep import DeepConfig
+from sarcofuse.errors import MaskError
 from sarcofuse.records import Mask, Volume
 
 if TYPE_CHECKING:
@@ -81,7 +82,13 @@ def make_crops(volume: Volume, mask: Mask, config: DeepConfig, size: int) -> Cro
     -------
     Crops
         One picture a slice, in order along the axis; with ``planes`` first the image's own slices, then the two other directions.
+
+    Raises
+    ------
+    MaskError
+        If the mask is empty.
     """
+    check_drawn(mask)
     zyx = volume.geometry.spacing[::-1]
     axis, (low, high) = slice_axis(volume.geometry.spacing), grey_window(volume.array)
     pictures, tumours, pixels = [], [], []
@@ -94,11 +101,31 @@ def make_crops(volume: Volume, mask: Mask, config: DeepConfig, size: int) -> Cro
         tumour = rows @ region.astype(np.float64) @ columns.T
         picture = rows @ grey @ columns.T
         if config.masked:
-            picture = np.where(tumour >= 0.5, picture, 0.0)
+            picture = np.where(_inside(tumour), picture, 0.0)
         pictures.append(np.rint(picture).astype(np.uint8))
         tumours.append(tumour.astype(np.float32))
         pixels += [side / size] * len(chosen)
     return Crops(np.concatenate(pictures), np.concatenate(tumours), tuple(pixels))
+
+
+def check_drawn(mask: Mask, patient_id: str = "") -> None:
+    """Refuse an empty mask.
+
+    Parameters
+    ----------
+    mask : Mask
+        The tumour.
+    patient_id : str
+        Whom it concerns, for the message.
+
+    Raises
+    ------
+    MaskError
+        If nothing is drawn.
+    """
+    if not mask.array.any():
+        message = "mask is empty; expected at least 1 voxel"
+        raise MaskError(patient_id, message)
 
 
 def grey_window(array: NDArray[np.float32]) -> tuple[float, float]:
@@ -120,6 +147,13 @@ def grey_window(array: NDArray[np.float32]) -> tuple[float, float]:
     body = array[array > air + 0.1 * (bright - air)]
     high = float(np.percentile(body, 99.5)) if body.size else bright
     return air, high if high > air else air + 1.0
+
+
+def _inside(tumour: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Say of each picture's pixels which are tumour; where none is so by half, those that are most."""
+    most = tumour.max(axis=(1, 2), keepdims=True)
+    found: NDArray[np.bool_] = (tumour >= np.minimum(0.5, most)) & (tumour > 0)
+    return found
 
 
 def _chosen(mask: NDArray[np.uint8], axis: int, config: DeepConfig) -> list[tuple[int, list[int]]]:

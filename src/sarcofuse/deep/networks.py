@@ -1,6 +1,9 @@
-"""The architectures of the 2D backbones; this module loads torch, so it is imported where a network is built."""
+"""The architectures that MONAI does not have; this module loads torch, so it is imported where a network is built."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -242,8 +245,83 @@ class SqueezeNet(nn.Module):
         return functional.relu(self.conv10(self.maps(x)[-1])).mean((2, 3))
 
 
+class CifarBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut that, where the size changes, takes every second pixel and pads new channels with zeros on both sides.
+
+    Parameters
+    ----------
+    channels_in, channels_out : int
+        Channels; the map is halved where they differ.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        self.halves, self.pad = channels_in != channels_out, (channels_out - channels_in) // 2
+        self.conv1, self.bn1 = nn.Conv2d(channels_in, channels_out, 3, 2 if self.halves else 1, 1, bias=False), nn.BatchNorm2d(channels_out)
+        self.conv2, self.bn2 = nn.Conv2d(channels_out, channels_out, 3, 1, 1, bias=False), nn.BatchNorm2d(channels_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the block.
+
+        Parameters
+        ----------
+        x : Tensor, shape (n, channels_in, rows, columns)
+            Input.
+
+        Returns
+        -------
+        Tensor
+            Output.
+        """
+        y = self.bn2(self.conv2(functional.relu(self.bn1(self.conv1(x)))))
+        short = functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.pad, self.pad)) if self.halves else x
+        return functional.relu(y + short)
+
+
+class CifarResNet(nn.Module):
+    """The small residual network for pictures of 32 x 32 pixels, section 4.2 of its paper [1]_, in the parameter names of the published tensors.
+
+    Parameters
+    ----------
+    depth : {20, 56}
+        Number of layers.
+
+    References
+    ----------
+    .. [1] He K et al. Deep residual learning for image recognition. CVPR 2016; tensors of github.com/akamaster/pytorch_resnet_cifar10.
+    """
+
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        self.conv1, self.bn1, before = nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), 16
+        for stage, channels in enumerate((16, 32, 64), 1):
+            self.add_module(f"layer{stage}", nn.Sequential(*(CifarBlock(before if i == 0 else channels, channels) for i in range((depth - 2) // 6))))
+            before = channels
+        self.linear = nn.Linear(64, 10)
+
+    def maps(self, x: Tensor, layer: str = "last") -> list[Tensor]:
+        """Give the last feature map, or those of the first two stages.
+
+        Parameters
+        ----------
+        x : Tensor, shape (n, 3, 32, 32)
+            Pictures, normalised.
+        layer : {'last', 'blocks'}
+            Which.
+
+        Returns
+        -------
+        list of Tensor
+            64 channels (8 x 8); or 16 and 32 channels (32 x 32 and 16 x 16), the last stage not computed.
+        """
+        x = functional.relu(self.bn1(self.conv1(x)))
+        first = self.get_submodule("layer1")(x)
+        second = self.get_submodule("layer2")(first)
+        return [first, second] if layer == "blocks" else [self.get_submodule("layer3")(second)]
+
+
 def build(name: str) -> nn.Module:
-    """Build a 2D backbone, weights not loaded.
+    """Build a backbone, weights not loaded.
 
     Parameters
     ----------
@@ -253,9 +331,19 @@ def build(name: str) -> nn.Module:
     Returns
     -------
     Module
-        With a method ``maps`` that gives the feature maps of a batch of pictures, stage by stage, the last one last.
+        With a method ``maps`` that gives the feature maps of a batch of pictures or volumes, stage by stage, the last one last.
     """
-    return {"efficientnet-lite0": EfficientNetLite0, "squeezenet1_0": SqueezeNet}[name]()
+    own: dict[str, Callable[[], nn.Module]] = {
+        "efficientnet-lite0": EfficientNetLite0,
+        "squeezenet1_0": SqueezeNet,
+        "cifar-resnet20": partial(CifarResNet, 20),
+        "cifar-resnet56": partial(CifarResNet, 56),
+    }
+    if name in own:
+        return own[name]()
+    from sarcofuse.deep.adapted import adapt
+
+    return adapt(name)
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:

@@ -1,6 +1,6 @@
 """The backbones, as plain data: where their weights come from and what they want to be shown.
 
-A further 2D backbone is one more entry here, and its architecture with a method ``maps`` in `sarcofuse.deep.networks`.
+A further backbone is one more entry here, and its architecture with a method ``maps`` in `sarcofuse.deep.networks`, or in `sarcofuse.deep.adapted` where MONAI has it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sarcofuse.errors import ConfigError
+
+IMAGENET_MEAN = (123.675, 116.28, 103.53)  # torchvision's 0.485, 0.456, 0.406 times 255
+IMAGENET_DEVIATION = (58.395, 57.12, 57.375)  # torchvision's 0.229, 0.224, 0.225 times 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +30,13 @@ class Backbone:
     dims : {2, 3}
         Whether it sees slices or volumes.
     size : int
-        Rows and columns of the picture that it sees (2D); 0 where the study's own segmenter decides (3D).
+        Rows and columns of the picture that it sees (2D); 0 where a box of the tumour's own size goes in (3D), or the settings decide.
     channels : {'RGB', 'BGR', 'grey'}
         Order of the input channels.
-    subtract, divide : tuple of float
-        Each channel c of intensities 0 to 255 enters as ``(c - subtract) / divide``.
+    subtract : tuple of float
+        Each channel c of intensities 0 to 255 enters as ``(c - subtract) / divide``. 3D networks take mean 0 and deviation 1 over the body instead.
+    divide : float or tuple of float
+        See `subtract`; one number for all channels, or one each.
     layer : str
         The last feature map.
     features : int
@@ -40,8 +45,12 @@ class Backbone:
         Channels of the feature maps of earlier stages (``layer: blocks``).
     file : str
         Name of the weights file.
+    origin : {'published', 'study', 'user'}
+        Whether the weights are published, made by the study itself, or brought by the user.
     sha256 : str
-        SHA-256 of that file; empty for weights that a study makes itself.
+        SHA-256 of that file; empty where it is not known.
+    prefix : str
+        First digits of that SHA-256 where only these are published, in the file's name; empty where nothing is known: then the file of the first use is recorded and held to.
     tensors : str
         SHA-256 of the tensors in it (`sarcofuse.deep.weights.digest_state`), whatever the container.
     package : str
@@ -52,6 +61,8 @@ class Backbone:
         Where the file, or the archive with it, can be had; empty where it must be given.
     archive : str
         SHA-256 of the archive at `url`; empty where `url` is the file itself.
+    spacing : tuple of float
+        Voxel size along x, y, z in mm that a 3D network is shown; empty for 2D, and where the study's own segmenter decides.
     """
 
     name: str
@@ -61,17 +72,100 @@ class Backbone:
     size: int
     channels: Literal["RGB", "BGR", "grey"]
     subtract: tuple[float, ...]
-    divide: float
+    divide: float | tuple[float, ...]
     layer: str
     features: int
     stages: tuple[int, ...]
     file: str
+    origin: Literal["published", "study", "user"] = "published"
     sha256: str = ""
+    prefix: str = ""
     tensors: str = ""
     package: str = ""
     member: str = ""
     url: str = ""
     archive: str = ""
+    spacing: tuple[float, ...] = ()
+
+
+def _imagenet(name: str, file: str, stages: tuple[int, ...], features: int, layer: str = "layer4") -> Backbone:
+    """Describe a network of torchvision, first version of its ImageNet weights."""
+    return Backbone(
+        name=name,
+        source=f"{name} of torchvision (ImageNet-1k, IMAGENET1K_V1), download.pytorch.org",
+        licence="BSD-3-Clause",
+        dims=2,
+        size=224,
+        channels="RGB",
+        subtract=IMAGENET_MEAN,
+        divide=IMAGENET_DEVIATION,
+        layer=layer,
+        features=features,
+        stages=stages,
+        file=file,
+        prefix=file.removesuffix(".pth").rsplit("-", 1)[-1],
+        url=f"https://download.pytorch.org/models/{file}",
+    )
+
+
+def _cifar(depth: int, prefix: str) -> Backbone:
+    """Describe a small residual network for pictures of 32 x 32 pixels: 0.3 or 0.9 million parameters."""
+    file = f"resnet{depth}-{prefix}.th"
+    return Backbone(
+        name=f"cifar-resnet{depth}",
+        source=f"ResNet-{depth} for CIFAR-10 by Yerlan Idelbayev, github.com/akamaster/pytorch_resnet_cifar10",
+        licence="BSD-2-Clause",
+        dims=2,
+        size=32,
+        channels="RGB",
+        subtract=IMAGENET_MEAN,
+        divide=IMAGENET_DEVIATION,
+        layer="layer3",
+        features=64,
+        stages=(16, 32),
+        file=file,
+        prefix=prefix,
+        url=f"https://github.com/akamaster/pytorch_resnet_cifar10/raw/master/pretrained_models/{file}",
+    )
+
+
+def _radimagenet(name: str, file: str, stages: tuple[int, ...], features: int, layer: str) -> Backbone:
+    """Describe a network that was trained on radiological images; input convention of the authors' PyTorch notebook."""
+    return Backbone(
+        name=name,
+        source="RadImageNet (1.35 million CT, MR and ultrasound images; doi:10.1148/ryai.210315), PyTorch archive RadImageNet_pytorch.zip linked at github.com/BMEII-AI/RadImageNet",
+        licence="MIT",
+        dims=2,
+        size=224,
+        channels="BGR",
+        subtract=(127.5, 127.5, 127.5),
+        divide=127.5,
+        layer=layer,
+        features=features,
+        stages=stages,
+        file=file,
+    )
+
+
+def _medicalnet(depth: int, widening: int) -> Backbone:
+    """Describe a 3D network of Med3D, trained on 23 data sets of segmented CT and MR volumes."""
+    file = f"resnet_{depth}_23dataset.pth"
+    return Backbone(
+        name=f"medicalnet-resnet{depth}",
+        source=f"MedicalNet ResNet-{depth} by Tencent (Med3D, arXiv:1904.00625; 23 data sets), huggingface.co/TencentMedicalNet/MedicalNet-Resnet{depth}",
+        licence="MIT",
+        dims=3,
+        size=0,
+        channels="grey",
+        subtract=(0.0,),
+        divide=1.0,
+        layer="layer4",
+        features=512 * widening,
+        stages=(64 * widening, 128 * widening, 256 * widening),
+        file=file,
+        url=f"https://huggingface.co/TencentMedicalNet/MedicalNet-Resnet{depth}/resolve/main/{file}",
+        spacing=(1.5, 1.5, 1.5),
+    )
 
 
 BACKBONES: dict[str, Backbone] = {
@@ -126,6 +220,51 @@ BACKBONES: dict[str, Backbone] = {
             features=0,
             stages=(),
             file="fold_0.safetensors",
+            origin="study",
+        ),
+        _imagenet("resnet18", "resnet18-f37072fd.pth", (64, 128, 256), 512),
+        _imagenet("resnet34", "resnet34-b627a593.pth", (64, 128, 256), 512),
+        _imagenet("resnet50", "resnet50-0676ba61.pth", (256, 512, 1024), 2048),
+        _imagenet("resnet101", "resnet101-63fe2227.pth", (256, 512, 1024), 2048),
+        _imagenet("densenet121", "densenet121-a639ec97.pth", (256, 512, 1024), 1024, "features.norm5"),
+        Backbone(
+            name="efficientnet-b0",
+            source="EfficientNet-B0 by Google (ImageNet-1k), tensors by Luke Melas-Kyriazi, github.com/lukemelas/EfficientNet-PyTorch",
+            licence="Apache-2.0",
+            dims=2,
+            size=224,
+            channels="RGB",
+            subtract=IMAGENET_MEAN,
+            divide=IMAGENET_DEVIATION,
+            layer="_conv_head",
+            features=1280,
+            stages=(16, 24, 40, 80, 112),
+            file="efficientnet-b0-355c32eb.pth",
+            prefix="355c32eb",
+            url="https://github.com/lukemelas/EfficientNet-PyTorch/releases/download/1.0/efficientnet-b0-355c32eb.pth",
+        ),
+        _cifar(20, "12fca82f"),
+        _cifar(56, "4bfd9763"),
+        _radimagenet("radimagenet-resnet50", "RadImageNet_pytorch/ResNet50.pt", (256, 512, 1024), 2048, "layer4"),
+        _radimagenet("radimagenet-densenet121", "RadImageNet_pytorch/DenseNet121.pt", (256, 512, 1024), 1024, "features.norm5"),
+        _medicalnet(10, 1),
+        _medicalnet(18, 1),
+        _medicalnet(34, 1),
+        _medicalnet(50, 4),
+        Backbone(
+            name="onnx",
+            source="any encoder of pictures as an ONNX file, named in deep.weights; its input convention stands in deep.onnx",
+            licence="the file's own",
+            dims=2,
+            size=0,
+            channels="RGB",
+            subtract=IMAGENET_MEAN,
+            divide=IMAGENET_DEVIATION,
+            layer="output",
+            features=0,
+            stages=(),
+            file="encoder.onnx",
+            origin="user",
         ),
     )
 }

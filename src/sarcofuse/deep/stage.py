@@ -2,45 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sarcofuse.config.deep import DeepConfig
-from sarcofuse.deep.crops import Crops, make_crops
-from sarcofuse.deep.registry import Backbone, backbone
+from sarcofuse.deep.contact import write_contact
+from sarcofuse.deep.crops import check_drawn
+from sarcofuse.deep.idle import drop_idle
+from sarcofuse.deep.look import Look, Source, entry_of, load, look
+from sarcofuse.deep.registry import backbone
 from sarcofuse.errors import CaseError, ConfigError, GeometryError, ImageError, MaskError
-from sarcofuse.records import Case, FeatureTable, Mask, SetAside, Volume
-from sarcofuse.runtime import Engine, Task, digest, single_thread
+from sarcofuse.records import Case, FeatureTable, Mask, Patient, SetAside, Volume
+from sarcofuse.runtime import Engine, Entry, Task, digest, digest_file, read_json, write_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 VERSION = "deep 1"
-FEATURES, PICTURE = "features.npy", "seen.png"
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where the weights of this run are, and what they are.
-
-    Attributes
-    ----------
-    path : Path
-        Weights file, or the segmenter's folder for its encoder.
-    digest : str
-        SHA-256 of the tensors; goes into the cache key in place of the path.
-    device : {'cpu', 'cuda'}
-        Where the network works.
-    """
-
-    path: Path
-    digest: str
-    device: str
+STAGE, FEATURES, PICTURE, NOTES, IDLE = "deep", "features.npy", "seen.png", "notes.json", "idle.json"
 
 
 def find_source(config: DeepConfig, weights: Path | None = None, encoder: Path | None = None) -> Source:
@@ -65,20 +48,24 @@ def find_source(config: DeepConfig, weights: Path | None = None, encoder: Path |
     WeightsError
         If weights are absent or altered.
     ConfigError
-        If the backbone is unknown, or is the encoder and there is no segmenter.
+        If the backbone is unknown, is the encoder and there is no segmenter, or needs onnxruntime and it is not installed.
     """
     from sarcofuse.deep.backbones import find_device
-    from sarcofuse.deep.weights import find_weights
+    from sarcofuse.deep.weights import find_weights, identity
 
     entry, device = backbone(config.backbone), find_device(config.device)
-    if entry.dims == 3:
+    if entry.origin == "study":
         from sarcofuse.deep.encoder import encoder_digest
 
         if encoder is None:
             message = f"deep.backbone {entry.name} is the encoder of the study's own segmentation network, and there is none; set segment.masks: model, or another backbone"
             raise ConfigError(message)
         return Source(encoder, encoder_digest(encoder), device)
-    return Source(find_weights(entry, weights or config.weights), entry.tensors, device)
+    file = find_weights(entry, weights or config.weights)
+    source = Source(file, identity(entry, file), device)
+    if entry.origin == "user":
+        load(config, source)
+    return source
 
 
 def extract(cases: Sequence[Case], config: DeepConfig, engine: Engine, *, weights: Path | None = None, encoder: Path | None = None) -> tuple[FeatureTable, list[SetAside]]:
@@ -111,13 +98,105 @@ def extract(cases: Sequence[Case], config: DeepConfig, engine: Engine, *, weight
     ConfigError
         If the backbone is unknown, or is the encoder and there is no segmenter.
     """
-    done, aside = engine.run("deep", _extract_case, _tasks(cases, config, find_source(config, weights, encoder)))
-    rows = [np.load(entry.folder / FEATURES, allow_pickle=False) for entry in done]
-    return _table(config.backbone, [entry.patient_id for entry in done], rows), aside
+    table, aside, done = _extract_all(_tasks(cases, config, find_source(config, weights, encoder)), config, engine)
+    _warn(_smaller_batches(done, config))
+    return table, aside
+
+
+def extract_for_study(
+    cases: Sequence[Case], config: DeepConfig, engine: Engine, folder: Path, *, weights: Path | None = None, encoder: Path | None = None
+) -> tuple[FeatureTable, list[SetAside], list[str]]:
+    """Give the deep features of a study's cases, less those that cannot help; write what the network saw and what was dropped.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+        Prepared images with masks on their grids; those of the split ``train`` alone decide what is dropped.
+    config : DeepConfig
+        Settings.
+    engine : Engine
+        Runs and caches the work.
+    folder : Path
+        Where to write the contact sheets (`write_contact`) and ``idle.json``.
+    weights : Path, optional
+        Weights file; overrides ``config.weights``.
+    encoder : Path, optional
+        Folder of the study's segmenter, for the backbone segresnet-encoder.
+
+    Returns
+    -------
+    table : FeatureTable
+        Block ``deep``, in the order of the cases.
+    set_aside : list of SetAside
+        Cases without features, with reasons.
+    notes : list of str
+        What to tell of dropped features and of smaller batches.
+
+    Raises
+    ------
+    WeightsError
+        If weights are absent, altered, or of another network.
+    ConfigError
+        If the backbone is unknown, or is the encoder and there is no segmenter.
+    """
+    tasks = _tasks(cases, config, find_source(config, weights, encoder))
+    table, aside, done = _extract_all(tasks, config, engine)
+    training = {c.patient_id for c in cases if c.split == "train"}
+    table, idle = drop_idle(table, [p for p in table.patient_ids if p in training])
+    write_json({**idle.counts(), "names": {"dead": idle.dead, "constant": idle.constant, "duplicated": idle.duplicated}}, folder / IDLE)
+    write_contact({entry.patient_id: entry.folder / PICTURE for entry in done}, folder)
+    return table, aside, [note for note in (idle.note() if len(table.names) < idle.features else "", _smaller_batches(done, config)) if note]
+
+
+def extract_many(
+    patients: Sequence[Patient], backbone_name: str | None, settings: DeepConfig | Mapping[str, object] | None, engine: Engine, *, weights: Path | None = None, encoder: Path | None = None
+) -> tuple[FeatureTable, list[SetAside]]:
+    """Give the deep features of many patients, straight from their files; parallel, and going on where it was stopped if the engine's cache is kept.
+
+    Parameters
+    ----------
+    patients : sequence of Patient
+        With images and masks; for features that fit those of a study, prepared as in that study.
+    backbone_name : str or None
+        Name in the registry; None for that of the settings.
+    settings : DeepConfig, mapping or None
+        Settings or their fields; None for the defaults.
+    engine : Engine
+        Runs the work, one task a patient.
+    weights : Path, optional
+        Weights file; overrides that of the settings.
+    encoder : Path, optional
+        Folder of a segmenter, for the backbone segresnet-encoder.
+
+    Returns
+    -------
+    table : FeatureTable
+        Block ``deep``: a row a patient that could be shown, in the order given.
+    set_aside : list of SetAside
+        Patients that could not, with reasons.
+
+    Raises
+    ------
+    WeightsError
+        If weights are absent, altered, or of another network.
+    ConfigError
+        If a setting is unknown or out of range.
+    """
+    config = read_config(backbone_name, settings)
+    source, aside, cases = find_source(config, weights, encoder), list[SetAside](), list[Case]()
+    for p in patients:
+        absent = [f for f in (p.image, p.mask) if f is not None and not f.exists()]
+        if p.image is None or p.mask is None or absent:
+            aside.append(SetAside(p.patient_id, STAGE, f"{absent[0].name}: file does not exist" if absent else "has no image or no mask; expected a file each"))
+        else:
+            cases.append(Case(p.patient_id, p.split, p.site, p.image, p.mask, p.image, digest_file(p.image), digest_file(p.mask), "given"))
+    table, failed, done = _extract_all(_tasks(cases, config, source), config, engine)
+    _warn(_smaller_batches(done, config))
+    return table, aside + failed
 
 
 def pictures(cases: Sequence[Case], config: DeepConfig, engine: Engine, *, weights: Path | None = None, encoder: Path | None = None) -> dict[str, Path]:
-    """Give the pictures that the network saw, slices side by side, for a contact sheet.
+    """Give exactly what the network saw, slices side by side.
 
     Parameters
     ----------
@@ -135,69 +214,92 @@ def pictures(cases: Sequence[Case], config: DeepConfig, engine: Engine, *, weigh
     Returns
     -------
     dict of str to Path
-        PNG file (8 bit grey) by patient; 3D backbones have the tumour's largest slice.
+        PNG file (8 bit grey) by patient; 3D backbones have all planes of the box.
     """
-    done, _ = engine.run("deep", _extract_case, _tasks(cases, config, find_source(config, weights, encoder)))
+    done, _ = engine.run(STAGE, _extract_case, _tasks(cases, config, find_source(config, weights, encoder)))
     return {entry.patient_id: entry.folder / PICTURE for entry in done}
 
 
-def extract_deep(image: Volume, mask: Mask, settings: DeepConfig | Mapping[str, object] | None = None, *, encoder: Path | None = None) -> FeatureTable:
+def extract_deep(
+    image: Volume | Path | str, mask: Mask | Path | str, backbone: str | None = None, settings: DeepConfig | Mapping[str, object] | None = None, *, encoder: Path | None = None, name: str | None = None
+) -> FeatureTable:
     """Give the deep features of one case.
 
     Parameters
     ----------
-    image : Volume
-        The image; for features that fit those of a study, prepared as in that study.
-    mask : Mask
+    image : Volume or path
+        The image, or its file (NIfTI, NRRD, MetaImage) or DICOM folder; for features that fit those of a study, prepared as in that study.
+    mask : Mask or path
         The tumour, on the same grid.
+    backbone : str, optional
+        Name in the registry; by default that of the settings.
     settings : DeepConfig or mapping, optional
         Settings; the defaults without.
     encoder : Path, optional
         Folder of a segmenter, for the backbone segresnet-encoder.
+    name : str, optional
+        Label of the row; by default the image file's name without its ending, or ``case``.
 
     Returns
     -------
     FeatureTable
-        Block ``deep``, one row named ``case``.
+        Block ``deep``, one row.
 
     Raises
     ------
+    ConfigError
+        If a setting is unknown or out of range.
     GeometryError
         If image and mask lie on different grids.
     MaskError
         If the mask is empty.
     ImageError
-        If the image is not finite.
+        If the image is not finite, or has several channels.
     CaseError
-        If the network's answer is not finite.
+        If the network's answer is not finite, or memory does not suffice.
     WeightsError
         If weights are absent or altered.
     """
-    config = settings if isinstance(settings, DeepConfig) else DeepConfig.model_validate(settings or {})
-    found, _ = _features("case", image, mask, config, find_source(config, encoder=encoder))
-    return _table(config.backbone, ["case"], [found])
+    from sarcofuse.imaging import read_mask, read_volume
+
+    config = read_config(backbone, settings)
+    label = name or ("case" if isinstance(image, Volume) else Path(image).name.split(".")[0])
+    volume = image if isinstance(image, Volume) else read_volume(Path(image), label)
+    region = mask if isinstance(mask, Mask) else read_mask(Path(mask), label)
+    found = _features(label, volume, region, config, find_source(config, encoder=encoder))
+    return _table(config.backbone, [label], [found.features])
 
 
-def report_dead(table: FeatureTable, patient_ids: Sequence[str]) -> dict[str, int]:
-    """Count the features that cannot tell the named patients apart; name the training patients, and nothing is learnt from the others.
+def read_config(backbone_name: str | None, settings: DeepConfig | Mapping[str, object] | None) -> DeepConfig:
+    """Make a configuration of a backbone's name and settings.
 
     Parameters
     ----------
-    table : FeatureTable
-        Deep features.
-    patient_ids : sequence of str
-        Training patients.
+    backbone_name : str or None
+        Name in the registry; None for that of the settings.
+    settings : DeepConfig, mapping or None
+        Settings or their fields; None for the defaults.
 
     Returns
     -------
-    dict of str to int
-        ``features``; ``dead``, that are 0 for all of them (units that never fire); ``constant``, that have one other value for all of them; ``left``.
+    DeepConfig
+        The configuration.
+
+    Raises
+    ------
+    ConfigError
+        If the backbone or a setting is unknown, or out of range.
     """
-    rows = table.rows(patient_ids)
-    same = (rows == rows[:1]).all(axis=0)
-    dead = int(np.count_nonzero(same & (rows[0] == 0))) if len(rows) else 0
-    constant = int(np.count_nonzero(same)) - dead if len(rows) else 0
-    return {"features": len(table.names), "dead": dead, "constant": constant, "left": len(table.names) - dead - constant}
+    from pydantic import ValidationError
+
+    try:
+        config = settings if isinstance(settings, DeepConfig) else DeepConfig.model_validate(settings or {})
+    except ValidationError as error:
+        first = error.errors()[0]
+        message = f"deep.{'.'.join(str(part) for part in first['loc'])}: {first['msg']}, found {first['input']!r}"
+        raise ConfigError(message) from error
+    backbone(backbone_name or config.backbone)
+    return config if backbone_name is None else config.model_copy(update={"backbone": backbone_name})
 
 
 def _tasks(cases: Sequence[Case], config: DeepConfig, source: Source) -> list[Task]:
@@ -206,13 +308,31 @@ def _tasks(cases: Sequence[Case], config: DeepConfig, source: Source) -> list[Ta
     return [Task(c.patient_id, digest(*shared, c.image_digest, c.mask_digest), (c.patient_id, c.image, c.mask, settings, source)) for c in cases]
 
 
+def _extract_all(tasks: Sequence[Task], config: DeepConfig, engine: Engine) -> tuple[FeatureTable, list[SetAside], list[Entry]]:
+    done, aside = engine.run(STAGE, _extract_case, tasks)
+    rows = [np.load(entry.folder / FEATURES, allow_pickle=False) for entry in done]
+    return _table(config.backbone, [entry.patient_id for entry in done], rows), aside, done
+
+
+def _smaller_batches(done: Sequence[Entry], config: DeepConfig) -> str:
+    smaller = [read_json(entry.folder / NOTES)["batch"] for entry in done if (entry.folder / NOTES).exists()]
+    if not smaller:
+        return ""
+    return f"memory did not suffice for deep.batch {config.batch} in {len(smaller)} of {len(done)} patients; down to {min(smaller)} pictures went through the network at a time"
+
+
+def _warn(note: str) -> None:
+    if note:
+        warnings.warn(note, RuntimeWarning, stacklevel=3)
+
+
 def _table(stem: str, patient_ids: Sequence[str], rows: Sequence[NDArray[np.float64]]) -> FeatureTable:
     count = len(rows[0]) if rows else 0
     return FeatureTable("deep", tuple(patient_ids), tuple(f"{stem}_{i:04d}" for i in range(1, count + 1)), np.array(rows, dtype=np.float64).reshape(len(rows), count))
 
 
 def _extract_case(folder: Path, patient_id: str, image: Path, mask: Path | None, config: DeepConfig, source: Source) -> None:
-    """Write one patient's features and picture (a task of the engine)."""
+    """Write one patient's features and pictures (a task of the engine)."""
     import SimpleITK as sitk
 
     from sarcofuse.imaging import read_mask, read_volume
@@ -220,63 +340,30 @@ def _extract_case(folder: Path, patient_id: str, image: Path, mask: Path | None,
     if mask is None:
         message = "has no mask; expected one on the grid of the prepared image. Draw the tumour, or set segment.masks: model"
         raise MaskError(patient_id, message)
-    found, seen = _features(patient_id, read_volume(image, patient_id), read_mask(mask, patient_id), config, source)
-    np.save(folder / FEATURES, found, allow_pickle=False)
-    sitk.WriteImage(sitk.GetImageFromArray(np.concatenate(list(seen), axis=1)), str(folder / PICTURE))
+    found = _features(patient_id, read_volume(image, patient_id), read_mask(mask, patient_id), config, source)
+    np.save(folder / FEATURES, found.features, allow_pickle=False)
+    sitk.WriteImage(sitk.GetImageFromArray(np.concatenate(list(found.seen), axis=1)), str(folder / PICTURE))
+    if found.batch < min(config.batch, len(found.seen)) and backbone(config.backbone).dims == 2:
+        write_json({"batch": found.batch}, folder / NOTES)
 
 
-def _features(patient_id: str, image: Volume, mask: Mask, config: DeepConfig, source: Source) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+def _features(patient_id: str, image: Volume, mask: Mask, config: DeepConfig, source: Source) -> Look:
     """Give features and the pictures seen."""
     gaps = image.geometry.differences(mask.geometry)
     if gaps:
         message = f"image and mask lie on different grids: {'; '.join(gaps)}"
         raise GeometryError(patient_id, message)
-    if not mask.array.any():
-        message = "mask is empty; expected at least 1 voxel"
-        raise MaskError(patient_id, message)
+    check_drawn(mask, patient_id)
     holes = int(np.count_nonzero(~np.isfinite(image.array)))
     if holes:
         message = f"image holds {holes} voxel{'s' if holes > 1 else ''} that are NaN or infinite; expected finite intensities. Export the image again, or fill those voxels"
         raise ImageError(patient_id, message)
-    entry = backbone(config.backbone)
-    with _torch_ready():
-        if entry.dims == 3:
-            from sarcofuse.deep.encoder import encode
-
-            found, seen = encode(image, mask, config, source.path, source.device)
-        else:
-            crops = make_crops(image, mask, config, entry.size)
-            found, seen = _look(crops, config, entry, source), crops.pictures
-    bad = int(np.count_nonzero(~np.isfinite(found)))
-    if bad:
-        message = f"{bad} of {len(found)} activations of {entry.name} are NaN or infinite; expected numbers. Look at the prepared image for extreme intensities"
-        raise CaseError(patient_id, message)
-    return found, seen
-
-
-def _look(crops: Crops, config: DeepConfig, entry: Backbone, source: Source) -> NDArray[np.float64]:
-    """Show the pictures to the network one by one; give the features, averaged over pictures."""
-    from sarcofuse.deep.backbones import load_network, normalise
-    from sarcofuse.deep.pooling import pool_maps, weights_for
-
-    network = load_network(entry.name, source.path, source.device)
-    rows = []
-    for picture, tumour, length in zip(crops.pictures, crops.tumour, crops.pixel_mm, strict=True):
-        maps = network.maps(normalise(picture[None], entry).to(source.device), config.layer)
-        rows.append(pool_maps(maps, weights_for(config.pooling, tumour, (length, length)), config.pooling))
-    found: NDArray[np.float64] = np.mean(rows, axis=0)
-    return found
-
-
-@contextmanager
-def _torch_ready() -> Iterator[None]:
-    """Hold torch, imported now if need be, to one thread, to inference and to algorithms that repeat."""
-    import torch
-
-    before = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = True, False, False
     try:
-        with single_thread(), torch.inference_mode():
-            yield
-    finally:
-        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = before
+        found = look(image, mask, config, source)
+    except CaseError as error:
+        raise type(error)(patient_id, error.problem, error.file) from error
+    bad = int(np.count_nonzero(~np.isfinite(found.features)))
+    if bad:
+        message = f"{bad} of {len(found.features)} activations of {entry_of(config).name} are NaN or infinite; expected numbers. Look at the prepared image for extreme intensities"
+        raise CaseError(patient_id, message)
+    return found

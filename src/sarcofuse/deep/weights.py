@@ -7,16 +7,21 @@ import importlib.metadata
 import os
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from sarcofuse.deep.download import download
 from sarcofuse.deep.registry import Backbone
 from sarcofuse.errors import WeightsError
-from sarcofuse.runtime import atomic_file, digest_file
+from sarcofuse.runtime import atomic_file, digest_file, read_json, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+RECORD = "recorded.json"  # in the cache folder: SHA-256 of files that nobody states one for, by backbone
+COUNTER = "num_batches_tracked"
+ORIGINAL, TENSORS = "original_sha256", "tensors_sha256"  # metadata of copies
 
 
 def cache_folder() -> Path:
@@ -58,19 +63,77 @@ def find_weights(backbone: Backbone, given: Path | None = None, *, cache: Path |
         If it is absent and cannot be had, or was altered; the message says which file, where to get it and where to put it.
     """
     if given is not None:
-        return _verified(backbone, given)
+        return _first_use(backbone, _verified(backbone, given), cache)
+    if backbone.origin == "user":
+        message = f"backbone {backbone.name} comes with no weights of its own; name the file in deep.weights"
+        raise WeightsError(message)
     kept = (cache or cache_folder()) / backbone.file
-    for file in (_packaged(backbone), kept):
+    for file in (packaged(backbone), kept):
         if file is not None and file.exists():
-            return _verified(backbone, file)
+            return _first_use(backbone, _verified(backbone, file), cache)
     problem = "the network was not asked" if backbone.url else "it is not offered for download"
     if network and backbone.url:
         try:
-            return _fetch(backbone, kept, timeout)
+            return _first_use(backbone, _fetch(backbone, kept, timeout), cache)
         except WeightsError as error:
             problem = str(error)
-    message = f"weights {backbone.file} of {backbone.name} are not here: {problem}. Get them {_how(backbone)}; then put the file at {kept}, or name it in deep.weights (SHA-256 {backbone.sha256})"
+    hint = "" if backbone.origin == "study" else ". The backbone segresnet-encoder needs no file"
+    message = f"weights {backbone.file} of {backbone.name} are not here: {problem}. Get them {_how(backbone)}; then put the file at {kept}, or name it in deep.weights ({promise(backbone)}){hint}"
     raise WeightsError(message)
+
+
+def promise(backbone: Backbone) -> str:
+    """Say in words what is known of a file's SHA-256.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Entry of the registry.
+
+    Returns
+    -------
+    str
+        Such as ``SHA-256 begins with f37072fd``.
+    """
+    if backbone.sha256:
+        return f"SHA-256 {backbone.sha256}"
+    return f"SHA-256 begins with {backbone.prefix}" if backbone.prefix else "SHA-256 not published: that of the file first used is recorded and held to"
+
+
+def _first_use(backbone: Backbone, file: Path, cache: Path | None) -> Path:
+    """Hold a published file whose SHA-256 nobody states to the one that was used first; record the first. Copies, as bundles carry them, say themselves what they were made from."""
+    if backbone.sha256 or backbone.prefix or backbone.origin != "published" or file.suffix == ".safetensors":
+        return file
+    book, found = (cache or cache_folder()) / RECORD, identity(backbone, file)
+    known = read_json(book) if book.exists() else {}
+    expected = known.get(backbone.name)
+    if expected is None:
+        with suppress(OSError):  # a cache that cannot be written records nothing
+            write_json({**known, backbone.name: found}, book)
+    elif found != expected:
+        message = f"weights file {file} of {backbone.name} is not the one used first: its SHA-256 is {found}, expected {expected}. Get that again; if the change is meant, delete its line in {book}"
+        raise WeightsError(message)
+    return file
+
+
+def identity(backbone: Backbone, file: Path) -> str:
+    """Say what the weights are, whatever container they came in; results depend on this.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Entry of the registry.
+    file : Path
+        Given by `find_weights`.
+
+    Returns
+    -------
+    str
+        SHA-256 of the tensors where the registry knows it, else of the published file.
+    """
+    if backbone.tensors:
+        return backbone.tensors
+    return _metadata(file).get(ORIGINAL, "") if file.suffix == ".safetensors" else digest_file(file)
 
 
 def _how(backbone: Backbone) -> str:
@@ -78,8 +141,19 @@ def _how(backbone: Backbone) -> str:
     return f"{pip}from {backbone.url or backbone.source}"
 
 
-def _packaged(backbone: Backbone) -> Path | None:
-    """Give where the package has the file, without importing the package."""
+def packaged(backbone: Backbone) -> Path | None:
+    """Give where an installed package has the file, without importing the package.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Entry of the registry.
+
+    Returns
+    -------
+    Path or None
+        None if no package has it, or the package is not installed.
+    """
     if not backbone.package:
         return None
     try:
@@ -90,7 +164,7 @@ def _packaged(backbone: Backbone) -> Path | None:
 
 def _fetch(backbone: Backbone, kept: Path, timeout: float) -> Path:
     if not backbone.archive:
-        return download(backbone.url, kept, backbone.sha256, timeout=timeout)
+        return download(backbone.url, kept, backbone.sha256 or backbone.prefix, timeout=timeout)
     archive = download(backbone.url, kept.with_name(backbone.url.rsplit("/", 1)[-1]), backbone.archive, timeout=timeout)
     with zipfile.ZipFile(archive) as content, atomic_file(kept) as part:
         part.write_bytes(content.read(backbone.member))
@@ -103,13 +177,27 @@ def _verified(backbone: Backbone, file: Path) -> Path:
         message = f"weights file {file} of {backbone.name} does not exist"
         raise WeightsError(message)
     if file.suffix == ".safetensors":
-        found, expected = digest_state(_read(file)), backbone.tensors
-    else:
-        found, expected = digest_file(file), backbone.sha256
-    if found != expected:
-        message = f"weights file {file} is not that of {backbone.name}: its SHA-256 is {found}, expected {expected}{_other(backbone, file)}. Get it again {_how(backbone)}"
-        raise WeightsError(message)
+        return _verified_copy(backbone, file)
+    found, expected = digest_file(file), backbone.sha256 or backbone.prefix
+    if not found.startswith(expected):
+        _refuse(backbone, file, found, expected if backbone.sha256 else f"one that begins with {expected}")
     return file
+
+
+def _verified_copy(backbone: Backbone, file: Path) -> Path:
+    """Verify a copy that `save_weights` wrote: its tensors, and where the registry does not know these, the file that it says it was made from."""
+    found, notes = digest_state(_read(file)), _metadata(file)
+    expected = backbone.tensors or notes.get(TENSORS, "those of a file that sarcofuse wrote")
+    if found != expected:
+        _refuse(backbone, file, found, expected)
+    if not backbone.tensors and not notes.get(ORIGINAL, "").startswith(backbone.sha256 or backbone.prefix):
+        _refuse(backbone, file, f"said to be made from {notes.get(ORIGINAL)}", backbone.sha256 or f"one that begins with {backbone.prefix}")
+    return file
+
+
+def _refuse(backbone: Backbone, file: Path, found: str, expected: str) -> NoReturn:
+    message = f"weights file {file} is not that of {backbone.name}: its SHA-256 is {found}, expected {expected}{_other(backbone, file)}. Get it again {_how(backbone)}"
+    raise WeightsError(message)
 
 
 def _other(backbone: Backbone, file: Path) -> str:
@@ -117,7 +205,8 @@ def _other(backbone: Backbone, file: Path) -> str:
     from sarcofuse.deep.networks import build
 
     try:
-        check_keys(build(backbone.name), _read(file), backbone.name)
+        network = build(backbone.name)
+        check_keys(network, named_for(network, _read(file)), backbone.name)
     except WeightsError as error:
         return f" ({error})"
     return " (same tensor names and shapes, other values: altered or damaged)"
@@ -132,6 +221,8 @@ def _read(file: Path) -> dict[str, Tensor]:
     except Exception as error:
         message = f"{file.name} cannot be read as {'safetensors' if file.suffix == '.safetensors' else 'a PyTorch state dict'}: {type(error).__name__}"
         raise WeightsError(message) from error
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
     if not isinstance(content, dict) or not all(isinstance(v, torch.Tensor) for v in content.values()):
         message = f"{file.name} holds no plain state dict (names and tensors)"
         raise WeightsError(message)
@@ -159,6 +250,30 @@ def read_state(backbone: Backbone, file: Path) -> dict[str, Tensor]:
         If the file was altered or cannot be read.
     """
     return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in _read(_verified(backbone, file)).items()}
+
+
+def named_for(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Give published tensors the names that a network has for them.
+
+    Parameters
+    ----------
+    network : Module
+        Built by `sarcofuse.deep.networks.build`.
+    state : mapping of str to Tensor
+        As published.
+
+    Returns
+    -------
+    dict of str to Tensor
+        Without ``module.`` (of parallel training); counters of batches, which only training needs and old files lack, are added. Names that mean nothing to the network are left.
+    """
+    counters = {name: tensor for name, tensor in network.state_dict().items() if name.endswith(COUNTER)}
+    plain = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    if type(network).__module__ == "sarcofuse.deep.networks":
+        return {**counters, **plain}
+    from sarcofuse.deep.adapted import translate
+
+    return {**counters, **translate(plain, network)}
 
 
 def check_keys(network: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
@@ -223,7 +338,7 @@ def save_weights(backbone: Backbone, folder: Path, given: Path | None = None) ->
     Returns
     -------
     Path
-        ``<name>.safetensors`` in `folder`.
+        ``<name>.safetensors`` in `folder`; of an ONNX file a copy, ``<name>.onnx``.
 
     Raises
     ------
@@ -232,8 +347,21 @@ def save_weights(backbone: Backbone, folder: Path, given: Path | None = None) ->
     """
     from safetensors.torch import save_file
 
-    state = _read(find_weights(backbone, given))
-    file = folder / f"{backbone.name}.safetensors"
+    found = find_weights(backbone, given)
+    if backbone.origin == "user":
+        file = folder / f"{backbone.name}{found.suffix}"
+        with atomic_file(file) as part:
+            part.write_bytes(found.read_bytes())
+        return file
+    state, file = _read(found), folder / f"{backbone.name}.safetensors"
+    notes = None if backbone.tensors else {ORIGINAL: identity(backbone, found), TENSORS: digest_state(state)}
     with atomic_file(file) as part:
-        save_file({name: tensor.contiguous() for name, tensor in state.items()}, part)
+        save_file({name: tensor.contiguous() for name, tensor in state.items()}, part, metadata=notes)
     return file
+
+
+def _metadata(file: Path) -> dict[str, str]:
+    from safetensors import safe_open
+
+    with safe_open(file, framework="pt") as content:
+        return dict(content.metadata() or {})

@@ -211,7 +211,8 @@ def _deep(state: _Study) -> None:
     from sarcofuse import deep
 
     weights = None if state.config.deep.weights is None else state.home / state.config.deep.weights
-    table, aside = deep.extract(state.cases, state.config.deep, state.engine, weights=weights, encoder=state.segmenter)
+    table, aside, notes = deep.extract_for_study(state.cases, state.config.deep, state.engine, state.folder.path / "deep", weights=weights, encoder=state.segmenter)
+    state.folder.warnings += notes
     _keep_table(state, table, aside)
 
 

@@ -1,0 +1,275 @@
+"""Show a tumour to a network and pool what it answers."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sarcofuse.config.deep import DeepConfig
+from sarcofuse.deep.boxes import make_box
+from sarcofuse.deep.crops import Crops, make_crops
+from sarcofuse.deep.registry import Backbone, backbone
+from sarcofuse.errors import CaseError, ConfigError
+from sarcofuse.records import Mask, Volume
+from sarcofuse.runtime import single_thread
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+FEWEST = 16  # planes, rows and columns that a 3D network is shown at least, and a multiple of: two voxels of its last map
+MEMORY = ("not enough memory", "out of memory", "can't allocate memory", "failed to allocate", "bad allocation")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the weights of this run are, and what they are.
+
+    Attributes
+    ----------
+    path : Path
+        Weights file, or the segmenter's folder for its encoder.
+    digest : str
+        SHA-256 of the tensors, or of the published file; goes into the cache key in place of the path.
+    device : {'cpu', 'cuda'}
+        Where the network works.
+    """
+
+    path: Path
+    digest: str
+    device: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """What came of showing a tumour to a network.
+
+    Attributes
+    ----------
+    features : ndarray of float64, shape (features,)
+        Pooled feature maps.
+    seen : ndarray of uint8, shape (pictures, rows, columns)
+        Exactly what the network was shown, before its own scaling of intensities.
+    batch : int
+        Pictures that went through at a time in the end; below the setting where memory did not suffice.
+    """
+
+    features: NDArray[np.float64]
+    seen: NDArray[np.uint8]
+    batch: int
+
+
+def entry_of(config: DeepConfig) -> Backbone:
+    """Give the registry's entry of a configuration, with the input convention of the settings where the user brings the network.
+
+    Parameters
+    ----------
+    config : DeepConfig
+        Settings.
+
+    Returns
+    -------
+    Backbone
+        The entry.
+
+    Raises
+    ------
+    ConfigError
+        If the backbone is unknown.
+    """
+    entry, own = backbone(config.backbone), config.onnx
+    return replace(entry, size=own.size, channels=own.channels, subtract=own.subtract, divide=own.divide) if entry.origin == "user" else entry
+
+
+def look(image: Volume, mask: Mask, config: DeepConfig, source: Source) -> Look:
+    """Show a tumour to the network that the settings name.
+
+    Parameters
+    ----------
+    image : Volume
+        The image, finite.
+    mask : Mask
+        The tumour on the same grid, not empty.
+    config : DeepConfig
+        Settings.
+    source : Source
+        Verified weights.
+
+    Returns
+    -------
+    Look
+        Features and what was seen.
+
+    Raises
+    ------
+    CaseError
+        If memory does not suffice for one picture or box.
+    ConfigError
+        If features without a place in the picture are to be pooled by region.
+    """
+    entry = entry_of(config)
+    with torch_ready():
+        if entry.origin == "study":
+            from sarcofuse.deep.encoder import encode
+
+            features, seen = _remember(lambda: encode(image, mask, config, source.path, source.device))
+            return Look(features, seen, 1)
+        if entry.dims == 3:
+            return _look_at_box(image, mask, config, entry, source)
+        crops = make_crops(image, mask, config, entry.size)
+        features, batch = _look_at_pictures(crops, config, entry, source)
+        return Look(features, crops.pictures, batch)
+
+
+def load(config: DeepConfig, source: Source) -> Any:  # noqa: ANN401 - the networks share the method maps, not a class
+    """Load the network of a configuration, once a process.
+
+    Parameters
+    ----------
+    config : DeepConfig
+        Settings; any backbone but the study's own encoder.
+    source : Source
+        Its weights.
+
+    Returns
+    -------
+    object
+        With a method ``maps``.
+
+    Raises
+    ------
+    WeightsError
+        If the weights were altered or belong to another network.
+    ConfigError
+        If onnxruntime is wanted and absent.
+    """
+    if backbone(config.backbone).origin == "user":
+        from sarcofuse.deep.onnx_encoder import load_onnx
+
+        return load_onnx(source.path, source.digest, config.onnx.output, source.device)
+    from sarcofuse.deep.backbones import load_network
+
+    return load_network(config.backbone, source.path, source.device, source.digest)
+
+
+def join_slices(rows: Sequence[NDArray[np.float64]], areas: Sequence[float], how: str) -> NDArray[np.float64]:
+    """Make one row of features of the rows of several pictures.
+
+    Parameters
+    ----------
+    rows : sequence of ndarray, each of shape (features,)
+        A row a picture.
+    areas : sequence of float
+        Area of the tumour in each picture in mm².
+    how : {'mean', 'max', 'attention'}
+        ``deep.slice_pooling``; ``attention`` weighs by area.
+
+    Returns
+    -------
+    ndarray, shape (features,)
+        The one row. Where no picture has any tumour, ``attention`` is the mean.
+
+    Examples
+    --------
+    >>> join_slices([np.array([1.0, 4.0]), np.array([3.0, 0.0])], [100.0, 300.0], "attention").tolist()
+    [2.5, 1.0]
+    """
+    if how == "max":
+        return np.asarray(np.max(rows, axis=0))
+    if how == "attention" and sum(areas) > 0:
+        return np.asarray(np.average(rows, axis=0, weights=areas))
+    return np.asarray(np.mean(rows, axis=0))
+
+
+@contextmanager
+def torch_ready() -> Iterator[None]:
+    """Hold torch, imported now if need be, to one thread, to inference and to algorithms that repeat.
+
+    Yields
+    ------
+    None
+        Nothing.
+    """
+    import torch
+
+    before = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = True, False, False
+    try:
+        with single_thread(), torch.inference_mode():
+            yield
+    finally:
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = before
+
+
+def _look_at_pictures(crops: Crops, config: DeepConfig, entry: Backbone, source: Source) -> tuple[NDArray[np.float64], int]:
+    """Show the pictures, `batch` at a time and fewer where memory does not suffice; give the features, joined over pictures, and the batch."""
+    from sarcofuse.deep.pooling import pool_maps, weights_for
+
+    network, batch = load(config, source), min(config.batch, len(crops.pictures))
+    rows: list[NDArray[np.float64]] = []
+    while len(rows) < len(crops.pictures):
+        chosen = slice(len(rows), len(rows) + batch)
+        try:
+            maps = _maps(network, crops.pictures[chosen], config, entry, source)
+        except (RuntimeError, MemoryError) as error:
+            if not _is_memory(error):
+                raise
+            if batch == 1:
+                what = f"one picture of {entry.size} x {entry.size} pixels"
+                raise _too_little(what, entry) from error
+            batch //= 2
+            gc.collect()
+            continue
+        for i, (tumour, length) in enumerate(zip(crops.tumour[chosen], crops.pixel_mm[chosen], strict=True)):
+            rows.append(pool_maps([m[i : i + 1] for m in maps], weights_for(config.pooling, tumour, (length, length)), config.pooling))
+    areas = [float(t.sum(dtype=np.float64)) * length**2 for t, length in zip(crops.tumour, crops.pixel_mm, strict=True)]
+    return join_slices(rows, areas, config.slice_pooling), batch
+
+
+def _maps(network: Any, pictures: NDArray[np.uint8], config: DeepConfig, entry: Backbone, source: Source) -> list[Tensor]:  # noqa: ANN401 - see load
+    from sarcofuse.deep.backbones import normalise
+
+    maps: list[Tensor] = network.maps(normalise(pictures, entry).to(source.device), config.layer)
+    if config.pooling in ("masked", "regions") and all(m.shape[2:].numel() == 1 for m in maps):
+        message = f"deep.pooling {config.pooling} takes feature maps, and the features of {entry.name} have no place in the picture; set deep.pooling: average"
+        raise ConfigError(message)
+    return maps
+
+
+def _look_at_box(image: Volume, mask: Mask, config: DeepConfig, entry: Backbone, source: Source) -> Look:
+    import torch
+
+    from sarcofuse.deep.pooling import pool_maps, weights_for
+
+    box = make_box(image, mask, config, entry.spacing, (FEWEST,) * 3)
+    network = load(config, source)
+    shape = " x ".join(str(n) for n in box.array.shape)
+    maps = _remember(lambda: network.maps(torch.from_numpy(box.array)[None, None].to(source.device), config.layer), f"a box of {shape} voxels", entry)
+    return Look(pool_maps(maps, weights_for(config.pooling, box.tumour, entry.spacing[::-1]), config.pooling), box.picture(), 1)
+
+
+def _remember(work: Callable[[], Any], what: str = "the tumour's box", entry: Backbone | None = None) -> Any:  # noqa: ANN401 - whatever the work gives
+    """Do the work; tell too little memory in words."""
+    try:
+        return work()
+    except (RuntimeError, MemoryError) as error:
+        if not _is_memory(error):
+            raise
+        raise _too_little(what, entry) from error
+
+
+def _is_memory(error: Exception) -> bool:
+    """Say whether an error is for want of memory; torch and onnxruntime have no class of their own for that on the CPU."""
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in MEMORY)
+
+
+def _too_little(what: str, entry: Backbone | None) -> CaseError:
+    advice = "fewer --workers" if entry is not None and entry.dims == 2 else "fewer --workers or a smaller deep.margin_mm"
+    nobody, message = "", f"memory does not suffice for {what}; run with {advice}, or with deep.device: cpu, or take a smaller backbone"
+    return CaseError(nobody, message)
