@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.base import clone
+from sklearn.base import TransformerMixin, clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
+from sklearn.utils.estimator_checks import check_estimator
 
 from sarcofuse.metrics import auc, stratified_folds
 from sarcofuse.models import dump_estimator, load_estimator
@@ -281,3 +282,68 @@ def test_skops_keeps_every_bit(tmp_path):
     assert np.array_equal(again.transform(X), found.transform(X))
     assert again.get_params() == found.get_params()
     assert dump_estimator(again) == dump_estimator(found) == dump_estimator(clone(found).fit(X, y))
+
+
+class Plain(LassoSignature):
+    """Without out-of-fold values in `fit_transform`, so that scikit-learn may compare them with `transform`."""
+
+    fit_transform = TransformerMixin.fit_transform
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.non_deterministic = False
+        return tags
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", [LassoSignature, Plain])
+def test_scikit_learn_accepts_it(kind):
+    check_estimator(kind(repeats=1, penalties=20))
+
+
+def test_the_larger_label_is_the_event():
+    X, y = data()
+    assert np.array_equal(LassoSignature().fit(X, y + 3).coef_, LassoSignature().fit(X, y).coef_)
+    with pytest.raises(ValueError, match="outcomes of both 0 and 1, found 3 values"):
+        LassoSignature().fit(X, np.arange(120) % 3)
+
+
+def test_elastic_net_is_that_of_scikit_learn():
+    X, y = data()
+    found = LassoSignature(l1_ratio=0.5, correlation=1.0).fit(X, y)
+    peer = LogisticRegression(l1_ratio=0.5, C=1 / (len(y) * found.penalty_), solver="saga", tol=1e-10, max_iter=100_000).fit(standardised(X), y)
+    np.testing.assert_allclose(found.coef_, peer.coef_[0], atol=1e-4)
+    pure = LogisticRegression(l1_ratio=1.0, C=1 / (len(y) * found.penalty_), solver="saga", tol=1e-10, max_iter=100_000).fit(standardised(X), y)
+    assert np.abs(found.coef_ - pure.coef_[0]).max() > 1e-2
+
+
+def test_a_feature_without_penalty_stays_and_a_heavy_one_goes():
+    X, y = data()
+    factors = np.ones(40)
+    factors[[7, 0]] = 0.0, 50.0
+    plain, weighed = LassoSignature(least=0).fit(X, y), LassoSignature(least=0, factors=factors).fit(X, y)
+    assert (0 in plain.selected_, 7 in plain.selected_) == (True, False)
+    assert (0 in weighed.selected_, 7 in weighed.selected_) == (False, True)
+    noise, outcome = data(80, 30, seed=3, effect=0.0)
+    kept = LassoSignature(rule="1se", least=0, repeats=1, factors=np.r_[0.0, np.ones(29)]).fit(noise, outcome)
+    assert kept.selected_.tolist() == [0]
+    assert not kept.supported_
+    with pytest.raises(ValueError, match=r"factors must be 40 finite numbers of at least 0, one a feature, found shape \(3,\)"):
+        LassoSignature(factors=[1, 1, 1]).fit(X, y)
+
+
+def test_balanced_classes_weigh_the_same():
+    X, y = data()
+    rare = np.flatnonzero((y == 0) | (np.arange(120) % 3 == 0))
+    X, y = X[rare], y[rare]
+    found = LassoSignature(class_weight="balanced", correlation=1.0).fit(X, y)
+    weights = np.where(y == 1, 0.5 / y.mean(), 0.5 / (1 - y.mean()))
+    share = weights / weights.sum()
+    Z = standardised(X)
+    path = fit_path(Z, y, PathSettings("binomial", tolerance=1e-14), penalties=[found.penalty_], weights=weights)
+    np.testing.assert_allclose(found.coef_, path.coefficients[0], atol=1e-4)
+    assert found.intercept_ == pytest.approx(path.intercepts[0], abs=1e-4)
+    risk = 1 / (1 + np.exp(-(found.transform(X)[:, 0])))
+    assert share @ risk == pytest.approx(0.5, abs=1e-3)
+    with pytest.raises(ValueError, match="class_weight must be 'balanced' or None, found 'heavy'"):
+        LassoSignature(class_weight="heavy").fit(X, y)

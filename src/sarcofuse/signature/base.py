@@ -88,12 +88,12 @@ class PenalisedSignature(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             grid, deals = settings.grid(largest, y.shape[0], len(columns)), [self._deal(y, [self.seed, 0, r]) for r in range(self.repeats)]
             found = cross_validate(columns.T, y, grid, deals, settings, weights=weights, factors=factors, stop=True)
             self.path_ = {"penalty": found.penalties, "deviance": found.deviance, "error": found.error}
-            self._settle(walker, found.choose(self.rule), factors)
+            self._settle(walker, found.choose(self.rule), factors, weights)
         self.selected_ = np.flatnonzero(self.coef_)
         strongest = np.argsort(-np.abs(walker.gradient), kind="stable")[: 0 if self.selected_.size else max(1, self.least)]
         self.spare_ = self.kept_[strongest]
 
-    def _settle(self, walker: Walker, best: int, factors: Floats) -> None:
+    def _settle(self, walker: Walker, best: int, factors: Floats, weights: Floats | None) -> None:
         """Take the solution at the penalty that cross-validation chose, or the first one with features enough."""
         penalties = self.path_["penalty"]
         coefficients, intercepts, _ = walker.advance(penalties[: best + 1])
@@ -103,7 +103,12 @@ class PenalisedSignature(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             coefficients, intercepts = np.vstack([coefficients, more]), np.concatenate([intercepts, more_intercepts])
             sizes = np.count_nonzero(coefficients, axis=1)
             best = int(np.argmax(sizes >= min(self.least, int(sizes.max()))))
-        self.penalty_, self.coef_[self.kept_], self.intercept_ = float(penalties[best]), coefficients[best], float(intercepts[best])
+        chosen = coefficients[best]
+        if weights is not None:
+            # The path was standardised with the weights, the stored centres and deviations are not.
+            chosen = chosen / walker.scale
+            intercepts[best] -= chosen @ walker.mean
+        self.penalty_, self.coef_[self.kept_], self.intercept_ = float(penalties[best]), chosen, float(intercepts[best])
 
     def _checked(self, X: ArrayLike, y: ArrayLike | None) -> tuple[Floats, Floats]:
         """Check the data; give features and outcome as numbers."""

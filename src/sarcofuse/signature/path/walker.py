@@ -131,6 +131,8 @@ class Walker:
         intercept, state, self.gradient = _intercept(sample), np.zeros((ROWS, sample.y.size)), np.zeros(p)
         state[ETA] = intercept
         self.null = float(weigh(sample, state))
+        if sample.family == GAUSSIAN and self.null <= (_FLAT * float(np.abs(sample.y).max())) ** 2:
+            self.null = 0.0
         free = np.flatnonzero(self._factors == 0.0)
         beta = np.zeros(p)
         if free.size and self.null > 0.0:
@@ -264,7 +266,7 @@ def _intercept(sample: Sample) -> float:
     mean = float(sample.share @ sample.y)
     if sample.family == GAUSSIAN:
         return mean
-    if not 0.0 < mean < 1.0:
+    if sample.y.min() == sample.y.max():
         message = f"logistic regression needs outcomes of both 0 and 1, found only {mean:.0f}"
         raise ValueError(message)
     return float(np.log(mean / (1.0 - mean)))
