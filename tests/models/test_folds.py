@@ -18,15 +18,6 @@ PLAIN = ModelsConfig(classifiers=("logistic",), tuning=False, folds=3, signature
 SIGNATURE = LassoSignature(folds=3, repeats=1, penalties=20)
 
 
-class Grouped(LassoSignature):
-    """A signature that takes groups, and wants to see them."""
-
-    def fit(self, X, y, groups=None):
-        assert groups is not None
-        assert len(groups) == len(y)
-        return super().fit(X, y)
-
-
 @pytest.mark.parametrize("seed", range(5))
 def test_a_group_is_never_torn_apart_and_both_classes_are_in_every_fold(seed):
     rng = np.random.default_rng(seed)
@@ -49,12 +40,20 @@ def test_without_shared_groups_the_folds_are_the_stratified_ones():
 
 
 def test_groups_reach_every_fold_and_the_signature(simulated, engine, monkeypatch):
-    monkeypatch.setattr("sarcofuse.models.persist.TRUSTED", ("sarcofuse.", "sklearn.", "numpy.", "tests."))
+    seen, fit = [], LassoSignature.fit
+
+    def spy(self, X, y, groups=None):
+        seen.append(groups is not None and len(groups) == len(y))
+        return fit(self, X, y, groups)
+
+    monkeypatch.setattr(LassoSignature, "fit", spy)
     groups = {p: f"G{i // 3}" for i, p in enumerate(sorted(simulated.train))}
     data = gather(simulated.tables, simulated.training(), PLAIN, 0, groups)
     for round_ in data.outer():
         assert not set(data.group[round_.train]) & set(data.group[round_.test])
-    found = fit_models(simulated.tables, simulated.training(), Grouped(folds=3, repeats=1, penalties=20), PLAIN, engine, 0, groups=groups)
+    found = fit_models(simulated.tables, simulated.training(), SIGNATURE, PLAIN, engine, 0, groups=groups)
+    assert len(seen) == 2 * 4 * 4
+    assert all(seen)
     without = fit_models(simulated.tables, simulated.training(), SIGNATURE, PLAIN, engine, 0)
     assert found[-1].out_of_fold != without[-1].out_of_fold
     alone = {p: p for p in simulated.train}
@@ -72,8 +71,8 @@ def test_twins_do_not_help_each_other(simulated, engine, monkeypatch):
     config = PLAIN.model_copy(update={"classifiers": ("knn",), "primary": ("radiomic", "knn")})
     y = [outcome[p] for p in sorted(ids)]
     areas = {}
-    for name, groups, signature in (("apart", None, SIGNATURE), ("together", {p: p[:-1] for p in ids}, Grouped(folds=3, repeats=1, penalties=20))):
-        (risk,) = out_of_fold({"radiomic": table}, outcome, Recipe(signature, config, engine, 0, groups)).values()
+    for name, groups in (("apart", None), ("together", {p: p[:-1] for p in ids})):
+        (risk,) = out_of_fold({"radiomic": table}, outcome, Recipe(SIGNATURE, config, engine, 0, groups)).values()
         areas[name] = auc(y, [risk[p] for p in sorted(ids)])
     assert areas["apart"] > 0.7
     assert abs(areas["together"] - 0.5) < 0.15
@@ -123,3 +122,19 @@ def test_some_models_alone_are_the_ones_among_all(simulated, engine):
     assert out_of_fold(simulated.tables, simulated.training(), recipe, [("deep", "naivebayes")]) == {("deep", "naivebayes"): peer.out_of_fold}
     with pytest.raises(ConfigError, match="no model deep with svm; there are"):
         fit_chosen(simulated.tables, simulated.training(), recipe, [("deep", "svm")])
+
+
+def test_groups_stay_together_in_the_folds_that_choose_the_penalty():
+    """Twins torn apart make noise look worth its features; kept together they do not."""
+    rng = np.random.default_rng(2)
+    X, y = np.repeat(rng.normal(size=(50, 40)), 2, axis=0), np.repeat(rng.integers(0, 2, 50), 2)
+    number = np.repeat(np.arange(50), 2)
+    apart, together = LassoSignature(repeats=1).fit(X, y), LassoSignature(repeats=1).fit(X, y, groups=number)
+    single = LassoSignature(repeats=1).fit(X[::2], y[::2])
+    assert apart.penalty_ < together.penalty_
+    assert together.path_["deviance"].min() > apart.path_["deviance"].min() + 0.1
+    # A twin adds nothing: with the same deal of groups the path is that of one of each.
+    assert together.path_["deviance"][: single.path_["deviance"].size] == pytest.approx(single.path_["deviance"][: together.path_["deviance"].size], abs=1e-6)
+    plain = LassoSignature().fit(X, y)
+    alone = LassoSignature().fit(X, y, groups=np.arange(100))
+    assert np.array_equal(plain.coef_, alone.coef_)

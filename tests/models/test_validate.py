@@ -8,9 +8,8 @@ from scipy.stats import norm
 
 from sarcofuse.config import ModelsConfig, SignatureConfig
 from sarcofuse.metrics import auc, delong_test
-from sarcofuse.models import Recipe, feature_sets, fit_models, out_of_fold
+from sarcofuse.models import Recipe, feature_sets, fit_models, out_of_fold, risks
 from sarcofuse.models.folds import gather
-from sarcofuse.models.validate import independent_auc
 from sarcofuse.records import FeatureTable
 from sarcofuse.signature import LassoSignature
 
@@ -52,22 +51,13 @@ def test_ablation_has_every_subset_and_its_own_difference_to_all(with_noise, sim
     y, risk = [simulated.outcome[p] for p in patients], {m.features: [m.out_of_fold[p] for p in patients] for m in models}
     assert rows["radiomic", "deep"]["auc"]["value"] == auc(y, risk["dlr"])
     assert rows["radiomic", "deep", "clinical"]["full_minus_this"] is None
+    distance = sum(norm.ppf(rows[b,]["auc"]["value"]) ** 2 for b in ("radiomic", "deep")) ** 0.5
+    assert rows["radiomic", "deep"]["independent"] == pytest.approx(norm.cdf(distance))
     test = delong_test(y, risk["dlr+clinical"], risk["dlr"])
     assert rows["radiomic", "deep"]["full_minus_this"]["value"] == pytest.approx(test.difference.value)
     assert rows["radiomic", "deep"]["full_minus_this"]["p"] == pytest.approx(test.p)
     assert rows["clinical",]["auc"]["value"] < 0.65
     assert rows["clinical",]["full_minus_this"]["low"] > 0
-
-
-def test_independent_sources_add_their_squares():
-    """The rule against a simulation of two independent binormal scores, added by likelihood."""
-    rng, apart = np.random.default_rng(0), np.array([0.8, 1.3])
-    x = rng.normal(size=(200_000, 2))
-    y = np.arange(200_000) % 2
-    x[y == 1] += apart
-    alone = norm.cdf(apart / np.sqrt(2))
-    assert independent_auc(alone.tolist()) == pytest.approx(auc(y, x @ apart), abs=0.003)
-    assert independent_auc([alone[0], 0.4]) == pytest.approx(alone[0])
 
 
 def test_learning_curve_ends_at_the_model_and_grows(simulated, engine):
@@ -109,3 +99,37 @@ def test_out_of_fold_is_that_of_the_models(simulated, engine):
     found = out_of_fold(simulated.tables, simulated.training(), Recipe(SIGNATURE, PLAIN, engine, 0))
     models = fit_models(simulated.tables, simulated.training(), SIGNATURE, PLAIN, engine, 0)
     assert found == {(m.features, m.classifier): m.out_of_fold for m in models}
+
+
+def test_optimism_is_what_new_patients_would_take_off(simulation, engine):
+    """Pure noise: the model fits its own patients, and the correction takes off a good part of that (not all: samples share two patients of three with the original)."""
+    noise = simulation(80, 2, 30, effect=0.0, seed=1)
+    config = PLAIN.model_copy(update={"optimism": 12, "classifiers": ("knn",), "primary": ("radiomic", "knn")})
+    (lead,) = fit_models({"radiomic": noise.tables["radiomic"]}, noise.training(), SIGNATURE, config, engine, 0)
+    found = lead.validation["optimism"]
+    assert found["samples"] == 12
+    area = found["figures"]["auc"]
+    assert area["apparent"] > 0.65
+    assert area["corrected"] == pytest.approx(area["apparent"] - area["optimism"])
+    assert 0.5 < area["corrected"] < area["apparent"] - 0.05
+
+
+def test_optimism_by_hand(simulated, engine):
+    """The bootstrap as Harrell describes it, with whole studies refitted by the public function on copies of patients."""
+    config = PLAIN.model_copy(update={"optimism": 3, "primary": ("deep", "logistic")})
+    tables, patients = {"deep": simulated.tables["deep"]}, sorted(simulated.train)
+    (lead,) = fit_models(tables, simulated.training(), SIGNATURE, config, engine, 0)
+    y = np.array([simulated.outcome[p] for p in patients])
+    losses = []
+    for sample in range(3):
+        rng = np.random.default_rng([0, 13, sample])
+        times = sum(np.bincount(rng.choice(np.flatnonzero(y == label), (y == label).sum()), minlength=y.size) for label in (1, 0))
+        copies = [(p, f"{p}-{k}") for p, t in zip(patients, times, strict=True) for k in range(t)]
+        rows = tables["deep"].rows([p for p, _ in copies])
+        drawn = {"deep": FeatureTable("deep", tuple(c for _, c in copies), tables["deep"].names, rows)}
+        (model,) = fit_models(drawn, {c: simulated.outcome[p] for p, c in copies}, SIGNATURE, PLAIN, engine, 0, groups={c: p for p, c in copies})
+        own, original = list(risks(model, drawn, [c for _, c in copies]).values()), list(risks(model, tables, patients).values())
+        losses.append(auc([simulated.outcome[p] for p, _ in copies], own) - auc(y, original))
+    figure = lead.validation["optimism"]["figures"]["auc"]
+    assert figure["apparent"] == pytest.approx(auc(y, list(risks(lead, tables, patients).values())))
+    assert figure["optimism"] == pytest.approx(np.mean(losses))

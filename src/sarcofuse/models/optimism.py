@@ -27,7 +27,8 @@ def optimism(work: Work, chosen: FeatureSet, model: FittedModel) -> dict[str, An
     """Correct the figures that a model shows on its own training patients [1]_.
 
     On every bootstrap sample, drawn within each class, selection, penalty and signatures are learned anew, and the classifier with the parameters that the model has; copies of
-    one patient stay together in every inner fold. What the sample's model loses from its own sample to the original patients is its optimism.
+    one patient stay together in every inner fold. What the sample's model loses from its own sample to the original patients is its optimism. A sample shares two patients
+    of three with the original, so that with many features the correction is too small; the out-of-fold figures are the ones to trust.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sarcofuse.errors import ConfigError
-from sarcofuse.metrics import auc, delong_interval, delong_test, group_outcomes
+from sarcofuse.metrics import auc, delong_interval, delong_test, group_outcomes, independent_auc
 from sarcofuse.models.folds import Bools, Round, Training
 from sarcofuse.models.optimism import optimism
 from sarcofuse.models.record import FittedModel
@@ -61,17 +61,13 @@ def ablation(work: Work, classifier: str) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        By subset: ``blocks``; out-of-fold ``auc`` with DeLong's interval; ``independent``, the AUC that the subset would have if its blocks were independent sources of binormal scores [1]_, beside
-        which a gain too good to be true is seen; ``full_minus_this``, difference of all blocks and this subset with DeLong's interval and p.
+        By subset: ``blocks``; out-of-fold ``auc`` with DeLong's interval; ``independent``, the AUC that the subset would have if its blocks were independent sources
+        (`sarcofuse.metrics.independent_auc`), beside which a gain too good to be true is seen; ``full_minus_this``, difference of all blocks and this subset with DeLong's interval and p.
 
     Raises
     ------
     ConfigError
         If there are more than six blocks.
-
-    References
-    ----------
-    .. [1] Green DM, Swets JA. Signal detection theory and psychophysics. Wiley 1966, chapter 9: the sensitivity of independent observations is the root of the sum of their squares.
     """
     blocks = [b for b in SOURCES if b in work.data.blocks] + sorted(set(work.data.blocks) - set(SOURCES))
     if len(blocks) > MOST_BLOCKS:
@@ -88,35 +84,11 @@ def ablation(work: Work, classifier: str) -> list[dict[str, Any]]:
                 "blocks": list(chosen.blocks),
                 "view": chosen.view,
                 "auc": asdict(delong_interval(y, each)),
-                "independent": independent_auc([alone[b] for b in chosen.blocks]),
+                "independent": float(independent_auc([alone[b] for b in chosen.blocks])),
                 "full_minus_this": None if chosen is sets[-1] else {**asdict(test.difference), "p": test.p},
             }
         )
     return rows
-
-
-def independent_auc(areas: Sequence[float]) -> float:
-    """Give the AUC of independent sources together, their scores being normal in both classes with one variance.
-
-    Parameters
-    ----------
-    areas : sequence of float
-        AUC of each source; one below 0.5 adds nothing.
-
-    Returns
-    -------
-    float
-        AUC of the best combination.
-
-    Examples
-    --------
-    >>> round(independent_auc([0.7, 0.7]), 3), independent_auc([0.5, 0.5])
-    (0.771, 0.5)
-    """
-    from scipy.special import ndtr, ndtri
-
-    held = np.clip(areas, 0.5, 1.0 - 1e-12)
-    return float(ndtr(np.sqrt((ndtri(held) ** 2).sum())))
 
 
 def learning_curve(work: Work, chosen: FeatureSet, classifier: str) -> list[dict[str, Any]]:

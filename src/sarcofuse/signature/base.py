@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sarcofuse.metrics import group_outcomes
 from sarcofuse.signature.path import PathSettings, Walker, cross_validate
 from sarcofuse.signature.screen import medians, uncorrelated, varying
 
@@ -41,7 +42,7 @@ class PenalisedSignature(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     l1_ratio: float
     factors: ArrayLike | None
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+    def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
         """Learn the signature.
 
         Parameters
@@ -50,6 +51,8 @@ class PenalisedSignature(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             Features, NaN where missing.
         y : array-like
             Outcome, as the class describes it.
+        groups : array-like of int, shape (patients,), optional
+            Rows of one number stay together in the folds that choose the penalty.
 
         Returns
         -------
@@ -72,10 +75,10 @@ class PenalisedSignature(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.kept_ = moving[apart]
         self.mean_, self.scale_ = np.full(values.shape[1], np.nan), np.full(values.shape[1], np.nan)
         self.mean_[self.kept_], self.scale_[self.kept_] = mean[apart], scale[apart]
-        self._solve(np.ascontiguousarray(Z[:, apart].T), outcome, borne[self.kept_])
+        self._solve(np.ascontiguousarray(Z[:, apart].T), outcome, borne[self.kept_], None if groups is None else np.asarray(groups))
         return self
 
-    def _solve(self, columns: Floats, y: Floats, factors: Floats) -> None:
+    def _solve(self, columns: Floats, y: Floats, factors: Floats, groups: NDArray[np.int64] | None) -> None:
         """Fit the path to standardised features, one row each, and take the solution that cross-validation chooses."""
         settings, weights = self._settings(), self._weights(y)
         walker = Walker(columns, y, settings, weights, factors)
@@ -84,8 +87,9 @@ class PenalisedSignature(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.coef_, self.intercept_, self.penalty_ = np.zeros(self.n_features_in_), walker.intercept, largest
         self.path_: dict[str, Floats] = {}
         self.supported_ = False
-        if largest > 0.0 and self._enough(y):
-            grid, deals = settings.grid(largest, y.shape[0], len(columns)), [self._deal(y, [self.seed, 0, r]) for r in range(self.repeats)]
+        one, number = _one_each(y, groups)
+        if largest > 0.0 and self._enough(y[one]):
+            grid, deals = settings.grid(largest, y.shape[0], len(columns)), [self._deal(y[one], [self.seed, 0, r])[number] for r in range(self.repeats)]
             found = cross_validate(columns.T, y, grid, deals, settings, weights=weights, factors=factors, stop=True)
             self.path_ = {"penalty": found.penalties, "deviance": found.deviance, "error": found.error}
             self._settle(walker, found.choose(self.rule), factors, weights)
@@ -241,6 +245,16 @@ class PenalisedSignature(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         # scikit-learn has no tag for a fit_transform that gives out-of-fold values; this one alone waives the check that it equals fit and transform.
         tags.non_deterministic = True
         return tags
+
+
+def _one_each(y: Floats, groups: NDArray[np.int64] | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Give the place of one row a group, one with the event where there is such, and each row's group."""
+    event = y if y.ndim == 1 else y[:, 1]
+    if groups is None:
+        return np.arange(event.size), np.arange(event.size)
+    number, happened = group_outcomes(event, groups)
+    fits = np.flatnonzero(event == happened[number])
+    return fits[np.unique(number[fits], return_index=True)[1]], number
 
 
 def _factors(given: ArrayLike | None, features: int) -> Floats:

@@ -127,7 +127,7 @@ def audit(run: Path | str, *, study: Path | str | None = None, permutations: int
 
 def _load(folder: Path, study: Path | None, engine: Engine) -> _Case:
     """Read what the run's models were fitted on."""
-    from sarcofuse.cohort import clinical_table, needed_folds, read_cohort
+    from sarcofuse.cohort import clinical_table, needed_folds, read_cohort, read_features
     from sarcofuse.models import Recipe, feature_sets
 
     if not (folder / "run.json").is_file():
@@ -144,7 +144,10 @@ def _load(folder: Path, study: Path | None, engine: Engine) -> _Case:
             message = f"{home / file} ({name}) is not what the run saw; run the study again, then the audit"
             raise CohortError(message)
     cohort = read_cohort(config.cohort, home, config.seed, imaging=not config.features, folds=needed_folds(config))
-    tables = {b: read_table(home / f, b) for b, f in config.features.items()} if config.features else {f.stem: read_table(f, f.stem) for f in sorted((folder / "features").glob("*.parquet"))}
+    if config.features:
+        tables = dict(read_features(config, home, cohort.patients, cohort.outcomes.training, needed_folds(config)).tables)
+    else:
+        tables = {f.stem: read_table(f, f.stem) for f in sorted((folder / "features").glob("*.parquet"))}
     if not tables:
         message = f"{folder / 'features'} holds no feature tables; run the study at least --until models"
         raise CohortError(message)
@@ -153,7 +156,7 @@ def _load(folder: Path, study: Path | None, engine: Engine) -> _Case:
     names = [(s.name, c) for s in feature_sets(tables, config.models) for c in config.models.classifiers]
     lead = config.models.primary if config.models.primary in names else next(n for n in names if n[0] == names[-1][0])
     plain = config.models.model_copy(update={"ablation": False, "optimism": 0, "learning_curve": ()})
-    recipe = Recipe(make_signature(config.models.signature, config.seed), plain, engine, config.seed, repeats=_repeats(folder, cohort, tables, config.models))
+    recipe = Recipe(make_signature(config.models.signature, config.seed), plain, engine, config.seed, cohort.groups, _repeats(folder, cohort, tables, config.models))
     return _Case(tables, _complete(cohort, tables), recipe, lead)
 
 
@@ -246,9 +249,8 @@ def _permuted(case: _Case, permutations: int, tick: Any) -> dict[str, Any]:  # n
     from sarcofuse.models import leaky_risks, out_of_fold
 
     areas: dict[str, list[float]] = {"honest": [], "leaky": []}
-    y = np.array([case.outcome[p] for p in case.patients])
     for k in range(permutations):
-        drawn = np.random.default_rng([case.recipe.seed, 10, k]).permutation(y)
+        drawn = _shuffled(case, k)
         outcome = dict(zip(case.patients, map(int, drawn), strict=True))
         honest = out_of_fold(case.tables, outcome, case.recipe, [case.model])[case.model]
         areas["honest"].append(auc(drawn, [honest[p] for p in case.patients]))
@@ -257,6 +259,18 @@ def _permuted(case: _Case, permutations: int, tick: Any) -> dict[str, Any]:  # n
         areas["leaky"].append(auc(drawn, [leaky[p] for p in case.patients]))
         tick(1)
     return {"count": permutations, **{name: _mean(values) for name, values in areas.items()}}
+
+
+def _shuffled(case: _Case, k: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Permute the outcomes; where rows belong to groups, whole groups' outcomes (1 where one of its rows has the event), so that nothing leaks within a group."""
+    from sarcofuse.metrics import group_outcomes
+
+    y = np.array([case.outcome[p] for p in case.patients])
+    labels: dict[tuple[str, str], int] = {}
+    named = case.recipe.groups or {}
+    number = np.array([labels.setdefault(("group", named[p]) if p in named else ("alone", p), len(labels)) for p in case.patients])
+    number, event = group_outcomes(y.astype(float), number)
+    return np.random.default_rng([case.recipe.seed, 10, k]).permutation(event)[number].astype(np.int64)
 
 
 def _mean(areas: Sequence[float]) -> dict[str, Any]:

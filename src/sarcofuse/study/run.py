@@ -235,7 +235,8 @@ def _models(state: _Study) -> None:
     complete = [p for p in state.cohort.patients if p.patient_id in everywhere]
     training = [p.patient_id for p in complete if p.split == "train"]
     tables = {name: FeatureTable(name, tuple(training), t.names, t.rows(training)) for name, t in state.tables.items()}
-    state.models = models.fit_models(tables, {p: outcome[p] for p in training}, make_signature(config.models.signature, config.seed), config.models, state.engine, config.seed, repeats=state.repeats)
+    signature = make_signature(config.models.signature, config.seed)
+    state.models = models.fit_models(tables, {p: outcome[p] for p in training}, signature, config.models, state.engine, config.seed, groups=state.cohort.groups, repeats=state.repeats)
     lead = lead_model(state.models, config)
     for model in state.models:
         state.folder.warnings += [w for w in model.warnings if w not in state.folder.warnings]

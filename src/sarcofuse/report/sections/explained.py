@@ -176,7 +176,7 @@ def _ablation(rows: Sequence[Mapping[str, Any]]) -> Block:
 def _optimism(found: Mapping[str, Any]) -> Block:
     caption = (
         f"Figures that the primary model shows on its own training patients, and what is left after the optimism of {found['samples']} bootstrap samples is taken off; "
-        "signatures were learned anew on each, the classifier with its settings fixed."
+        "signatures were learned anew on each, the classifier with its settings fixed. With many features this takes off too little: the out-of-fold figures are the ones to trust."
     )
     rows = [[FIGURES[name], *(figure(number(r[k])) for k in ("apparent", "optimism", "corrected"))] for name, r in found["figures"].items()]
     return Table(caption, ("Figure", "Apparent", "Optimism", "Corrected"), rows)
