@@ -2,8 +2,9 @@
 
     python benchmarks/lasso.py [--quick] [--skglm PYTHON] [--adelie PYTHON] [--docs]
 
-Features correlate as radiomic ones do. Logistic regression stands beside `LogisticRegressionCV` (liblinear), least squares beside `LassoCV`. skglm and adelie run where this interpreter, or the one named,
-has them. `--quick` gives scikit-learn and skglm 2 folds x 10 penalties and says so; its ratio is scaled by the fits. Ends with one line of JSON: the ratio for logistic regression and our CPU seconds for it. `--docs` puts the table into docs/benchmarks.md.
+Features correlate as radiomic ones do. Logistic regression stands beside `LogisticRegressionCV` (liblinear), least squares beside `LassoCV`. skglm and adelie run where this interpreter, or
+the one named, has them. `--quick` gives scikit-learn and skglm 2 folds x 10 penalties and says so; its ratio is scaled by the fits. Ends with one line of JSON: the ratio for logistic regression and
+our CPU seconds for it. `--docs` puts the table into docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -18,13 +19,11 @@ import time
 import warnings
 from pathlib import Path
 
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[name] = "1"
-
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 PATIENTS, FEATURES, FOLDS, PENALTIES, RATIO = 527, 1500, 10, 100, 0.01
 
 
@@ -135,7 +134,7 @@ def elsewhere(python: str, tool: str, kind: str, folds: int, count: int) -> dict
         return None
     with tempfile.TemporaryDirectory() as room:
         np.savez(Path(room) / "data.npz", **table())
-        done = subprocess.run([python, __file__, "--worker", tool, kind, str(folds), str(count), str(Path(room) / "data.npz")], capture_output=True, text=True, check=True)
+        done = subprocess.run([python, __file__, "--worker", tool, kind, str(folds), str(count), str(Path(room) / "data.npz")], capture_output=True, text=True, check=True, env=os.environ | ONE_THREAD)
     row: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
     return row
 
@@ -154,11 +153,13 @@ def main() -> None:
         print(json.dumps(seconds(tool, dict(np.load(file)), kind, int(folds), int(count))))
         return
     from common import markdown, put_in_docs
+    from threadpoolctl import threadpool_limits
 
     data, slow = table(), (2, 10) if arguments.quick else (FOLDS, PENALTIES)
     rows, ratios = [], {}
     for kind in ("logistic", "linear"):
-        mine, theirs = seconds("ours", data, kind, FOLDS, PENALTIES), seconds("scikit-learn", data, kind, *slow)
+        with threadpool_limits(1):
+            mine, theirs = seconds("ours", data, kind, FOLDS, PENALTIES), seconds("scikit-learn", data, kind, *slow)
         measure = "ms a fit" if arguments.quick else "CPU seconds"
         ratios[kind] = float(str(theirs[measure])) / float(str(mine[measure]))
         others = [elsewhere(arguments.skglm, "skglm", kind, *slow), elsewhere(arguments.adelie, "adelie", kind, FOLDS, PENALTIES)]
