@@ -1,6 +1,6 @@
 """Public radiomic tables with published AUCs: what does the default nested pipeline reach on each, and does the published recipe give the published numbers?
 
-    python benchmarks/tables.py [--data FOLDER] [--hosny FOLDER] [--repeats 3] [--docs]
+    python benchmarks/tables.py [--data FOLDER] [--hosny FOLDER] [--repeats 3] [--scheduler processes] [--docs]
 
 FOLDER is laid out like radMLBench (https://github.com/aydindemircioglu/radMLBench): datasets/NAME.gz and, where they are known, published_trials/trial_NAME_1.0.csv.
 Without --data it is that of the reference data ($SARCOFUSE_REFERENCE_DATA, else ../shared/data), and the second part, Hosny 2018 (train on HarvardRT, validate on
@@ -56,26 +56,26 @@ def read(file: Path) -> tuple[list[str], Matrix, Matrix]:
     return [str(c) for c in features.columns], features.to_numpy(float, na_value=np.nan), frame["Target"].to_numpy(float)
 
 
-def block(names: list[str], values: Matrix, prefix: str = "P") -> FeatureTable:
+def block(names: list[str], values: Matrix, prefix: str = "P", name: str = BLOCK) -> FeatureTable:
     """Give a table as a block; patients are numbered in the order of the file."""
-    return FeatureTable(BLOCK, tuple(f"{prefix}{i:05d}" for i in range(len(values))), tuple(names), values)
+    return FeatureTable(name, tuple(f"{prefix}{i:05d}" for i in range(len(values))), tuple(names), values)
 
 
-def nested(table: FeatureTable, outcome: Mapping[str, int], seed: int, classifiers: tuple[str, ...] = ModelsConfig().classifiers) -> list[FittedModel]:
+def nested(tables: Mapping[str, FeatureTable], outcome: Mapping[str, int], seed: int, scheduler: str) -> list[FittedModel]:
     """Fit the default models with one seed."""
-    config = ModelsConfig(classifiers=classifiers)
-    with tempfile.TemporaryDirectory() as room, Engine(Path(room), scheduler="processes", progress=False) as engine:
-        return fit_models({BLOCK: table}, outcome, make_signature(config.signature, seed), config, engine, seed)
+    config = ModelsConfig()
+    with tempfile.TemporaryDirectory() as room, Engine(Path(room), scheduler=scheduler, progress=False) as engine:
+        return fit_models(tables, outcome, make_signature(config.signature, seed), config, engine, seed)
 
 
-def default_row(file: Path, trials: Path, repeats: int) -> dict[str, Any]:
+def default_row(file: Path, trials: Path, repeats: int, scheduler: str) -> dict[str, Any]:
     """Run the default pipeline on one table."""
     names, values, y = read(file)
     table = block(names, values)
     outcome = dict(zip(table.patient_ids, y.astype(int).tolist(), strict=True))
     found: dict[str, list[float]] = {}
     for seed in range(repeats):
-        for model in nested(table, outcome, seed):
+        for model in nested({BLOCK: table}, outcome, seed, scheduler):
             found.setdefault(model.classifier, []).append(float(auc(y, [model.out_of_fold[p] for p in table.patient_ids])))
     mean = {name: float(np.mean(values)) for name, values in found.items()}
     known = pd.read_csv(trials, compression="gzip")["value"] if trials.exists() else pd.Series([np.nan])
@@ -133,22 +133,23 @@ def recipe_row(file: Path, trials: Path) -> dict[str, Any]:
     return {"name": file.stem, "cells": len(cells), "met to 4 decimals": sum(round(ours[c], 4) == round(v, 4) for c, v in cells.items()), "largest difference": f"{max(gaps):.1e}"}
 
 
-def hosny(folder: Path) -> dict[str, Any]:
-    """Train on HarvardRT, validate on Maastro: the default model on radiomics, the network's logits alone, and both."""
+def hosny(folder: Path, scheduler: str) -> tuple[float, list[dict[str, Any]]]:
+    """Train on HarvardRT, validate on Maastro: AUC there of the network alone, and of the nine default models on radiomics, on the network's output, and on both."""
     frames = {name: pd.read_csv(folder / f"{name}.csv") for name in ("HarvardRT", "Maastro")}
     skipped = ("general_info_", "id", "surv2yr", "logit_")
     names = [c for c in frames["HarvardRT"].columns if not c.startswith(skipped) and c in frames["Maastro"].columns]
     y = {name: frame["surv2yr"].to_numpy(float) for name, frame in frames.items()}
-    logit = {name: (frame["logit_1"] - frame["logit_0"]).to_numpy(float) for name, frame in frames.items()}
-    train = block(names, frames["HarvardRT"][names].to_numpy(float), "H")
-    test = block(names, frames["Maastro"][names].to_numpy(float), "M")
-    models = nested(train, dict(zip(train.patient_ids, y["HarvardRT"].astype(int).tolist(), strict=True)), 0)
-    rows: dict[str, Any] = {"train": len(train.patient_ids), "validation": len(test.patient_ids), "network": float(auc(y["Maastro"], logit["Maastro"]))}
-    for model in models:
-        risk = np.array(list(risks(model, {BLOCK: test}, list(test.patient_ids)).values()))
-        rows[f"radiomic {model.classifier}"] = float(auc(y["Maastro"], risk))
-        rows[f"radiomic {model.classifier} (out-of-fold)"] = float(auc(y["HarvardRT"], [model.out_of_fold[p] for p in train.patient_ids]))
-    return rows
+    tables, network = {}, {}
+    for name, frame in frames.items():
+        network[name] = np.log(frame["logit_1"] / frame["logit_0"]).to_numpy(float)
+        tables[name] = {BLOCK: block(names, frame[names].to_numpy(float), name), "deep": block(["network"], network[name][:, None], name, "deep")}
+    train, test = (tables[name][BLOCK].patient_ids for name in ("HarvardRT", "Maastro"))
+    rows = []
+    for model in nested(tables["HarvardRT"], dict(zip(train, y["HarvardRT"].astype(int).tolist(), strict=True)), 0, scheduler):
+        risk = list(risks(model, tables["Maastro"], list(test)).values())
+        inside = float(auc(y["HarvardRT"], [model.out_of_fold[p] for p in train]))
+        rows.append({"features": model.features, "classifier": model.classifier, "HarvardRT out-of-fold": inside, "Maastro": float(auc(y["Maastro"], risk))})
+    return float(auc(y["Maastro"], network["Maastro"])), rows
 
 
 def main() -> None:
@@ -157,6 +158,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=None, help="folder laid out like radMLBench")
     parser.add_argument("--hosny", type=Path, default=None, help="folder with HarvardRT.csv and Maastro.csv")
     parser.add_argument("--repeats", type=int, default=3, help="dealings of the nested cross-validation")
+    parser.add_argument("--scheduler", default="processes", help="processes or serial")
     parser.add_argument("--docs", action="store_true", help="put the tables into docs/benchmarks.md")
     arguments = parser.parse_args()
     home = arguments.data or reference() / "radMLBench"
@@ -165,14 +167,15 @@ def main() -> None:
     if not files:
         raise SystemExit(f"{home} holds no datasets/NAME.gz; expected a folder laid out like radMLBench")
     trials = {f: home / "published_trials" / f"trial_{f.stem}_1.0.csv" for f in files}
-    rows = [default_row(f, trials[f], arguments.repeats) for f in files]
+    rows = [default_row(f, trials[f], arguments.repeats, arguments.scheduler) for f in files]
     recipe = [recipe_row(f, trials[f]) for f in files if trials[f].exists()]
     text = [markdown([{k: v for k, v in row.items() if k not in ("low", "high")} for row in [*rows, _mean(rows)]])]
     text += [markdown(recipe)] if recipe else []
     outcome: dict[str, Any] = {"tables": [{k: row[k] for k in ("name", "auc", "published_median", "published_best")} for row in rows], "primary": PRIMARY, "recipe": recipe}
     if second is not None and second.is_dir():
-        outcome["hosny2018"] = hosny(second)
-        text.append(markdown([{"what": k, "value": v} for k, v in outcome["hosny2018"].items()]))
+        alone, models = hosny(second, arguments.scheduler)
+        outcome["hosny2018"] = {"network_alone": alone, "models": models}
+        text += [f"Hosny 2018, the network alone on Maastro: {alone:.3f}", markdown(models)]
     print("\n\n".join(text))
     if arguments.docs:
         put_in_docs("tables", "\n\n".join(text))

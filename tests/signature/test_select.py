@@ -131,7 +131,7 @@ def test_binned_mrmr_equals_a_plain_one(scheme):
     from sklearn.metrics import mutual_info_score
 
     X, y = formula()
-    states = np.where(X > X.mean(axis=0) + X.std(axis=0), 2, np.where(X < X.mean(axis=0) - X.std(axis=0), 0, 1))
+    states = np.where(X.mean(axis=0) + X.std(axis=0) < X, 2, np.where(X.mean(axis=0) - X.std(axis=0) > X, 0, 1))
     chosen: list[int] = []
     while len(chosen) < 6:
         worth = {}

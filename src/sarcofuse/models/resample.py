@@ -211,3 +211,35 @@ class SmoteSampler(Sampler):
 
 
 SAMPLERS: dict[str, type[Sampler]] = {"under": UnderSampler, "over": OverSampler, "smote": SmoteSampler}
+BALANCES = ("weights", *SAMPLERS)
+
+
+def balanced(balance: str | None, X: Floats, y: Floats, seed: int) -> tuple[Floats, Floats, Floats | None]:
+    """Give the rows that a classifier learns from.
+
+    Parameters
+    ----------
+    balance : {'weights', 'under', 'over', 'smote'} or None
+        How to balance the classes; None for the rows as they are.
+    X : ndarray, shape (patients, columns)
+        Training rows.
+    y : ndarray of 0 and 1, shape (patients,)
+        Outcome.
+    seed : int
+        Seed of what is drawn.
+
+    Returns
+    -------
+    X : ndarray, shape (rows, columns)
+        Rows.
+    y : ndarray of 0 and 1, shape (rows,)
+        Their outcome.
+    weights : ndarray, shape (rows,), or None
+        Weights that give both classes the same total, with ``weights``.
+    """
+    if balance in SAMPLERS:
+        return (*SAMPLERS[balance](seed).fit_resample(X, y), None)
+    if balance == "weights":
+        share = float(y.mean())
+        return X, y, np.where(y > 0.5, 0.5 / share, 0.5 / (1.0 - share))
+    return X, y, None

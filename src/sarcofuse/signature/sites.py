@@ -61,7 +61,7 @@ def with_sites(table: FeatureTable, patients: Sequence[Patient], plan: Harmonisa
         for row, patient_id in enumerate(table.patient_ids):
             if patient_id in known:
                 patient = known[patient_id]
-                extra[row] = [_place(patient, places), *[_covariate(patient, name) for name in plan.step.covariates]]
+                extra[row] = [_place(patient, places), *[covariate(patient, name) for name in plan.step.covariates]]
     return FeatureTable(table.block, table.patient_ids, (*table.names, *names), np.hstack([table.values, extra]))
 
 
@@ -72,7 +72,26 @@ def _place(patient: Patient, places: dict[str, int]) -> float:
     return float(places[patient.site])
 
 
-def _covariate(patient: Patient, name: str) -> float:
+def covariate(patient: Patient, name: str) -> float:
+    """Give a patient's covariate.
+
+    Parameters
+    ----------
+    patient : Patient
+        Who.
+    name : str
+        Which clinical variable.
+
+    Returns
+    -------
+    float
+        Its value.
+
+    Raises
+    ------
+    CohortError
+        If it is missing or text.
+    """
     value = patient.clinical.get(name)
     if isinstance(value, str) or value is None or not np.isfinite(value):
         found = f"{value!r}" if isinstance(value, str) else "nothing"

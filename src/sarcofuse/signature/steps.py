@@ -12,6 +12,7 @@ from sklearn.utils import ClassifierTags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sarcofuse.config.selection import SelectionStep, combat_step
+from sarcofuse.errors import StepError
 from sarcofuse.metrics import stratified_folds
 from sarcofuse.signature.embedded import BorutaSelector, L1Selector
 from sarcofuse.signature.gaps import MedianImputer, VarianceFilter
@@ -96,7 +97,9 @@ class SteppedSignature(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If there is only one class, a step is unknown, or a step cannot do its work with these patients; the message begins with the step.
+            If there is only one class, or a step is unknown.
+        StepError
+            If a step cannot do its work with these patients; the message begins with the step. It is a ValueError, too.
         """
         values, outcome = self._checked(X, y)
         width = values.shape[1] - self.design
@@ -108,8 +111,7 @@ class SteppedSignature(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             try:
                 step.fit(given, outcome)
             except ValueError as error:
-                message = f"step {place + 1} of the selection ({settings['kind']}): {error}"
-                raise ValueError(message) from error
+                raise _named(place, settings, error) from error
             table, at = self._apply(step, table, extra), at[step.kept_[: at.size]]
             self.steps_.append(step)
         self.at_: Integers = at
@@ -165,8 +167,11 @@ class SteppedSignature(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         values = validate_data(self, X, reset=False, dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=0)
         width = values.shape[1] - self.design
         table, extra = values[:, :width], values[:, width:]
-        for step in self.steps_:
-            table = self._apply(step, table, extra)
+        for place, (step, settings) in enumerate(zip(self.steps_, self.steps, strict=True)):
+            try:
+                table = self._apply(step, table, extra)
+            except ValueError as error:
+                raise _named(place, settings, error) from error
         result: Floats = table
         return result
 
@@ -265,6 +270,10 @@ class SteppedSignature(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         # scikit-learn has no tag for a fit_transform that gives out-of-fold values; this one alone waives the check that it equals fit and transform.
         tags.non_deterministic = True
         return tags
+
+
+def _named(place: int, settings: Mapping[str, Any], error: ValueError) -> StepError:
+    return StepError(f"step {place + 1} of the selection ({settings['kind']}): {error}")
 
 
 def compose_signature(selection: Sequence[SelectionStep], lasso: Mapping[str, Any], seed: int, sites: Sequence[str] = ()) -> LassoSignature | SteppedSignature:

@@ -28,9 +28,9 @@ def plan_harmonisation(patients: Sequence[Patient], config: ModelsConfig) -> Har
     Raises
     ------
     CohortError
-        If there is one training site only, one has too few patients, the reference is none of them, or the rule for other sites cannot serve everybody.
+        If there is one training site only, one has too few patients, the reference is none of them, a covariate is missing or text, or the rule for other sites cannot serve everybody.
     """
-    from sarcofuse.signature.sites import unharmonised
+    from sarcofuse.signature.sites import covariate, unharmonised
 
     step = combat_step(config.selection)
     if step is None:
@@ -48,6 +48,9 @@ def plan_harmonisation(patients: Sequence[Patient], config: ModelsConfig) -> Har
     if problem is not None:
         message = f"{problem} (models.selection, combat)"
         raise CohortError(message)
+    for name in step.covariates:
+        for patient in patients:
+            covariate(patient, name)
     plan = Harmonisation(sites=tuple(sorted(counts)), step=step)
     refused = unharmonised([p for p in patients if p.split != "train"], plan)
     if refused:
