@@ -110,11 +110,15 @@ def test_noise_stays_noise():
     assert abs(auc(y, honest.ravel()) - 0.5) < 0.15
 
 
+def gaps():
+    return np.where(np.arange(60)[:, None] % 3 == 0, np.nan, np.arange(240.0).reshape(60, 4))
+
+
 @pytest.mark.parametrize(
     ("steps", "X", "message"),
     [
         ([{"kind": "pca"}], None, "there is no step 'pca'; known are impute, variance"),
-        ([{"kind": "variance"}, {"kind": "impute", "limit": 0.1}], np.where(np.arange(60)[:, None] % 3 == 0, np.nan, np.arange(240.0).reshape(60, 4)), r"step 2 of the selection \(impute\): each of 4"),
+        ([{"kind": "variance"}, {"kind": "impute", "limit": 0.1}], gaps(), r"step 2 of the selection \(impute\): each of 4"),
         ([{"kind": "variance"}], np.ones((60, 4)), r"step 1 of the selection \(variance\): none of 4 features varies"),
     ],
 )
