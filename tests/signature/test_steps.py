@@ -9,10 +9,10 @@ from sarcofuse.config import CombatStep, ModelsConfig, SignatureConfig
 from sarcofuse.config.selection import BorutaStep, CorrelationStep, ImputeStep, L1Step, MrmrStep, UnivariateStep, VarianceStep
 from sarcofuse.errors import StageError
 from sarcofuse.metrics import auc
-from sarcofuse.models import dump_estimator, fit_models, load_estimator, risks, save_estimator
+from sarcofuse.models import Repeats, dump_estimator, fit_models, load_estimator, risks, save_estimator
 from sarcofuse.records import FeatureTable
-from sarcofuse.runtime import Engine
-from sarcofuse.signature import ComBat, CorrelationFilter, LassoSignature, MedianImputer, SteppedSignature, UnivariateFilter, compose_signature
+from sarcofuse.runtime import Engine, digest_file
+from sarcofuse.signature import ComBat, CorrelationFilter, LassoSignature, MedianImputer, StabilityFilter, SteppedSignature, UnivariateFilter, compose_signature
 
 LASSO = {"folds": 3, "repeats": 1, "penalties": 20}
 ALL = (
@@ -170,3 +170,21 @@ def test_settings_are_checked():
     with pytest.raises(ValueError, match="does not match any of the expected tags"):
         ModelsConfig(selection=({"kind": "pca"},))
     assert ModelsConfig(selection=({"kind": "mrmr", "count": 7},)).selection == (MrmrStep(count=7),)
+
+
+def test_unstable_features_and_the_site_of_a_harmonisation_go_together(tmp_path):
+    X, y = data(n=90)
+    ids = tuple(f"P{i:03d}" for i in range(90))
+    table = FeatureTable("radiomic", ids, (*[f"f{j}" for j in range(30)], "site"), X)
+    noise = np.where(np.arange(30) == 0, 50.0, 1e-3)  # measured again, the first feature is another one
+    again = np.nan_to_num(X[:, None, :30]) + noise * np.random.default_rng(1).normal(size=(90, 4, 30))
+    np.save(tmp_path / "again.npy", again)
+    repeats = {"radiomic": (Repeats(ids, tmp_path / "again.npy", digest_file(tmp_path / "again.npy"), StabilityFilter(threshold=0.75)),)}
+    config = ModelsConfig(classifiers=("logistic",), tuning=False, folds=3, signature=SignatureConfig(**LASSO))
+    signature = compose_signature((CombatStep(), ImputeStep()), LASSO, 0, ("A", "B"))
+    with Engine(tmp_path / "cache", scheduler="serial", progress=False) as engine:
+        (free,) = fit_models({"radiomic": table}, dict(zip(ids, y.tolist(), strict=True)), signature, config, engine, 0)
+        (kept,) = fit_models({"radiomic": table}, dict(zip(ids, y.tolist(), strict=True)), signature, config, engine, 0, repeats=repeats)
+    assert "f0" in free.signatures["radiomic"]["coefficients"]
+    assert "f0" not in kept.signatures["radiomic"]["coefficients"]
+    assert {"f1", "f2"} <= set(kept.signatures["radiomic"]["coefficients"])
