@@ -10,7 +10,7 @@ import pytest
 
 from sarcofuse.bundle import load_bundle
 from sarcofuse.cohort import read_cohort
-from sarcofuse.config import StudyConfig
+from sarcofuse.config import StudyConfig, write_study
 from sarcofuse.errors import BundleError, CohortError
 from sarcofuse.metrics import auc
 from sarcofuse.records import Patient
@@ -102,3 +102,15 @@ def test_unseen_site_is_refused_before_work_begins(tmp_path):
 def test_bad_sites_in_words(tmp_path, columns, settings, message):
     with pytest.raises(CohortError, match=message):
         run(make(tmp_path, [{**STEPS[0], **settings}, *STEPS[1:]], **columns), tmp_path / "run", scheduler="serial", progress=False, until="models")
+
+
+def test_audit_knows_sites_and_steps(tmp_path):
+    from sarcofuse.study.audit import audit
+
+    config = make(tmp_path, [{**STEPS[0], "unseen": "location-scale"}, *STEPS[1:]])
+    run(config, tmp_path / "run", scheduler="serial", progress=False, until="models")
+    write_study(config, tmp_path / "study.yaml")
+    found = audit(tmp_path / "run", study=tmp_path / "study.yaml", permutations=2, scheduler="serial")
+    rows = found.content["test_rows"]
+    assert rows["as_they_are"] == rows["altered"] == rows["removed"]
+    assert rows["as_they_are"]["estimator"] == rows["bundle"]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sarcofuse.config import Harmonisation, ModelsConfig, combat_step
 from sarcofuse.errors import CohortError
-from sarcofuse.records import Patient
+from sarcofuse.records import FeatureTable, Patient
 
 
 def plan_harmonisation(patients: Sequence[Patient], config: ModelsConfig) -> Harmonisation | None:
@@ -58,3 +58,29 @@ def plan_harmonisation(patients: Sequence[Patient], config: ModelsConfig) -> Har
         message = f"{len(refused)} patients cannot be harmonised: {first}. Choose another rule (unseen), or leave them out"
         raise CohortError(message)
     return plan
+
+
+def with_plan(tables: Mapping[str, FeatureTable], patients: Sequence[Patient], config: ModelsConfig) -> tuple[dict[str, FeatureTable], Harmonisation | None]:
+    """Add sites and covariates to the tables, if the settings ask for a harmonisation.
+
+    Parameters
+    ----------
+    tables : mapping of str to FeatureTable
+        Feature blocks.
+    patients : sequence of Patient
+        The cohort.
+    config : ModelsConfig
+        Settings.
+
+    Returns
+    -------
+    tables : dict of str to FeatureTable
+        As they were, or with further columns.
+    plan : Harmonisation or None
+        As of `plan_harmonisation`, for the patients who are in every table.
+    """
+    from sarcofuse.signature.sites import with_sites
+
+    everywhere = set.intersection(*(set(t.patient_ids) for t in tables.values()))
+    plan = plan_harmonisation([p for p in patients if p.patient_id in everywhere], config)
+    return dict(tables) if plan is None else {name: with_sites(table, patients, plan) for name, table in tables.items()}, plan

@@ -13,7 +13,7 @@ from sarcofuse.errors import ConfigError, StageError
 from sarcofuse.records import SPLITS, Case, Cohort, FeatureTable, MaskQuality, Prediction, SetAside
 from sarcofuse.runtime import Engine, digest_file, read_json, write_json, write_table
 from sarcofuse.study.folder import RunFolder
-from sarcofuse.study.harmonise import plan_harmonisation
+from sarcofuse.study.harmonise import plan_harmonisation, with_plan
 
 if TYPE_CHECKING:
     from sarcofuse.models import FittedModel, Repeats
@@ -228,7 +228,6 @@ def _models(state: _Study) -> None:
     from sarcofuse import models
     from sarcofuse.bundle import Parts, lead_model, write_bundle
     from sarcofuse.cohort import clinical_schema, clinical_table, suspicions
-    from sarcofuse.signature.sites import with_sites
 
     config, outcome = state.config, state.outcome
     if config.models.clinical or config.models.fuse_clinical:
@@ -236,9 +235,7 @@ def _models(state: _Study) -> None:
         state.folder.warnings += suspicions(state.tables["clinical"], state.cohort.patients, outcome)
     everywhere = set.intersection(*(set(t.patient_ids) for t in state.tables.values()))
     complete = [p for p in state.cohort.patients if p.patient_id in everywhere]
-    plan = plan_harmonisation(complete, config.models)
-    if plan is not None:
-        state.tables = {name: with_sites(table, state.cohort.patients, plan) for name, table in state.tables.items()}
+    state.tables, plan = with_plan(state.tables, state.cohort.patients, config.models)
     training = [p.patient_id for p in complete if p.split == "train"]
     tables = {name: FeatureTable(name, tuple(training), t.names, t.rows(training)) for name, t in state.tables.items()}
     signature = make_signature(config.models.signature, config.seed, config.models.selection, () if plan is None else plan.sites)
