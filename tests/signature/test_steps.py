@@ -188,3 +188,13 @@ def test_unstable_features_and_the_site_of_a_harmonisation_go_together(tmp_path)
     assert "f0" in free.signatures["radiomic"]["coefficients"]
     assert "f0" not in kept.signatures["radiomic"]["coefficients"]
     assert {"f1", "f2"} <= set(kept.signatures["radiomic"]["coefficients"])
+
+
+def test_groups_reach_the_lasso():
+    X, y = data()
+    groups, each = np.repeat(np.arange(60), 2), np.repeat(y[::2], 2)
+    found = SteppedSignature([{"kind": "impute"}], LASSO, seed=1).fit(X, each, groups)
+    imputer = MedianImputer().fit(X)
+    table = imputer.transform(X)
+    np.testing.assert_array_equal(found.path_["deviance"], LassoSignature(**LASSO, seed=1).fit(table, each, groups).path_["deviance"])
+    assert not np.array_equal(found.path_["deviance"], LassoSignature(**LASSO, seed=1).fit(table, each).path_["deviance"])

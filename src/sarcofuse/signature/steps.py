@@ -79,7 +79,7 @@ class SteppedSignature(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.design = design
         self.seed = seed
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+    def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
         """Learn steps and signature.
 
         Parameters
@@ -88,6 +88,8 @@ class SteppedSignature(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             Features, NaN where missing, and the columns of `design`.
         y : array-like of 0 and 1, shape (patients,)
             Outcome; of any two values the larger is the event.
+        groups : array-like of int, shape (patients,), optional
+            Rows of one number stay together in the folds that choose the penalty.
 
         Returns
         -------
@@ -115,7 +117,7 @@ class SteppedSignature(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             table, at = self._apply(step, table, extra), at[step.kept_[: at.size]]
             self.steps_.append(step)
         self.at_: Integers = at
-        self.lasso_ = LassoSignature(**{**(self.lasso or {}), "seed": self.seed}).fit(table, outcome)
+        self.lasso_ = LassoSignature(**{**(self.lasso or {}), "seed": self.seed}).fit(table, outcome, groups)
         self.notes_ = tuple(note for step in self.steps_ for note in getattr(step, "notes_", ()))
         self._spread()
         return self
