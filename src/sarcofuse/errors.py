@@ -14,6 +14,7 @@
         │   ├── MaskError           a mask that is empty, has several labels or is too small
         │   └── GeometryError       image and mask on different grids
         └── StageError              a whole stage: nobody left, too few events, a worker that died
+            └── StepError           a step of the selection that cannot do its work; also a ValueError
 
 A message names the offender, what was expected, what was found and what to do.
 """
@@ -57,6 +58,10 @@ class WorkError(SarcofuseError):
 
 class StageError(WorkError):
     """A whole stage cannot go on."""
+
+
+class StepError(StageError, ValueError):
+    """A step of the selection cannot do its work with the patients it learns from, or is given."""
 
 
 class CaseError(WorkError):

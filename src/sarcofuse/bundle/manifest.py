@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from sarcofuse.config import DeepConfig, PreprocessConfig, RadiomicsConfig, Section, SegmentConfig
+from sarcofuse.config import DeepConfig, Harmonisation, PreprocessConfig, RadiomicsConfig, Section, SegmentConfig
 from sarcofuse.errors import BundleError
 from sarcofuse.runtime import digest_file
 
@@ -44,6 +44,7 @@ class Manifest(Section):
     deep: DeepConfig
     weights: str | None = None
     clinical: dict[str, tuple[str, ...] | None] | None = None
+    harmonisation: Harmonisation | None = None
     columns: dict[str, tuple[str, ...]]
     models: tuple[BundledModel, ...]
     training_ranges: dict[str, dict[str, tuple[float, float]]]

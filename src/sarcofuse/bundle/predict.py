@@ -109,7 +109,11 @@ class Bundle:
             tables, cases, aside = self._features(patients if use else [dataclasses.replace(p, mask=None) for p in patients], own)
             if masks is not None:
                 _keep_masks(cases, masks)
-        risks = self.predict_tables(tables, [p.patient_id for p in patients], all_models=all_models) if cases else []
+        able = {c.patient_id for c in cases}
+        aside = aside + self._unharmonised([p for p in patients if p.patient_id in able])
+        out = {a.patient_id for a in aside}
+        served = [p for p in patients if p.patient_id not in out]
+        risks = self.predict_tables(tables, [p.patient_id for p in served], all_models=all_models, patients=served) if cases else []
         return [dataclasses.replace(r, warnings=(str(note), *r.warnings)) if r.patient_id in noted else r for r in risks], aside
 
     def segment(self, patients: Sequence[Patient], masks: Path, *, engine: Engine | None = None) -> tuple[list[MaskQuality], list[SetAside]]:
@@ -175,7 +179,14 @@ class Bundle:
             tables["clinical"] = encode_clinical(patients, manifest.clinical)
         return tables, masked, aside + failed_radiomic + failed_deep
 
-    def predict_tables(self, tables: Mapping[str, FeatureTable], patient_ids: Sequence[str], *, all_models: bool = False) -> list[Risk]:
+    def _unharmonised(self, patients: Sequence[Patient]) -> list[SetAside]:
+        """Give the patients whose site the harmonisation cannot serve."""
+        from sarcofuse.signature.sites import unharmonised
+
+        plan = self.manifest.harmonisation
+        return [] if plan is None else [SetAside(p, "models", reason) for p, reason in unharmonised(patients, plan).items()]
+
+    def predict_tables(self, tables: Mapping[str, FeatureTable], patient_ids: Sequence[str], *, all_models: bool = False, patients: Sequence[Patient] | None = None) -> list[Risk]:
         """Score patients from their features.
 
         Parameters
@@ -186,6 +197,8 @@ class Bundle:
             Whom to score; those who are absent from a table are passed over.
         all_models : bool
             Give the risks of all models; otherwise that of the primary one.
+        patients : sequence of Patient, optional
+            The patients' records, of which a bundle that harmonises by site needs site and covariates.
 
         Returns
         -------
@@ -195,10 +208,11 @@ class Bundle:
         Raises
         ------
         BundleError
-            If a block or a column is absent.
+            If a block or a column is absent, or the bundle harmonises by site and cannot do so for a patient.
         """
         from sarcofuse.models import risks
 
+        tables = self._with_sites(tables, patients)
         chosen = self.manifest.models if all_models else (self.manifest.primary,)
         found: list[Risk] = []
         for item in chosen:
@@ -208,6 +222,22 @@ class Bundle:
             notes = {p: self._unlike_training(item, own, p) for p in present}
             found += [Risk(p, values[p], values[p] >= item.threshold, item.threshold, f"{item.features}-{item.classifier}", notes[p]) for p in present]
         return found
+
+    def _with_sites(self, tables: Mapping[str, FeatureTable], patients: Sequence[Patient] | None) -> Mapping[str, FeatureTable]:
+        """Add what the harmonisation needs to know of each patient."""
+        from sarcofuse.signature.sites import with_sites
+
+        plan = self.manifest.harmonisation
+        if plan is None:
+            return tables
+        if patients is None:
+            message = f"bundle {self.folder.name} harmonises features by site ({', '.join(plan.sites)}); say each patient's site (patients of predict_tables, or a cohort.csv with sites)"
+            raise BundleError(message)
+        refused = self._unharmonised(patients)
+        if refused:
+            message = f"patient {refused[0].patient_id} {refused[0].reason}"
+            raise BundleError(message)
+        return {name: with_sites(table, patients, plan) for name, table in tables.items()}
 
     def model(self, item: BundledModel) -> FittedModel:
         """Load one of the models.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sarcofuse.bundle.manifest import FORMAT, MANIFEST, BundledModel, Manifest
-from sarcofuse.config import StudyConfig
+from sarcofuse.config import Harmonisation, StudyConfig
 from sarcofuse.records import FeatureTable
 from sarcofuse.runtime import digest_file, plain, versions, write_json
 
@@ -31,11 +31,14 @@ class Parts:
         Weights of the backbone, if they came as a file.
     clinical : mapping or None
         How clinical variables become numbers, if models use them.
+    harmonisation : Harmonisation or None
+        Sites that features were harmonised by, and the rule for others.
     """
 
     segmenter: Path | None = None
     weights: Path | None = None
     clinical: Mapping[str, tuple[str, ...] | None] | None = None
+    harmonisation: Harmonisation | None = None
 
 
 def write_bundle(folder: Path, config: StudyConfig, models: Sequence[FittedModel], tables: Mapping[str, FeatureTable], parts: Parts) -> None:
@@ -73,6 +76,7 @@ def write_bundle(folder: Path, config: StudyConfig, models: Sequence[FittedModel
         deep=config.deep.model_copy(update={"weights": None}),
         weights=weights,
         clinical=None if parts.clinical is None else dict(parts.clinical),
+        harmonisation=parts.harmonisation,
         columns={name: tuple(columns) for model in models for name, columns in model.blocks.items()},
         models=bundled,
         training_ranges={name: _ranges(table) for name, table in tables.items()},

@@ -11,14 +11,17 @@ from sarcofuse.config.preprocess import PreprocessConfig
 from sarcofuse.config.radiomics import RadiomicsConfig
 from sarcofuse.config.regions import Codebook, RegionsConfig
 from sarcofuse.config.segment import RefineConfig, SegmentConfig
+from sarcofuse.config.selection import CombatStep, Harmonisation, SelectionStep, combat_step
 from sarcofuse.config.study import StudyConfig
 from sarcofuse.config.yaml import commented_yaml, read_study, write_study
 
 __all__ = [
     "Codebook",
     "CohortConfig",
+    "CombatStep",
     "DeepConfig",
     "EvaluationConfig",
+    "Harmonisation",
     "IbsiConfig",
     "ModelsConfig",
     "OnnxConfig",
@@ -30,10 +33,12 @@ __all__ = [
     "ReportConfig",
     "Section",
     "SegmentConfig",
+    "SelectionStep",
     "SignatureConfig",
     "SplitConfig",
     "StabilityConfig",
     "StudyConfig",
+    "combat_step",
     "commented_yaml",
     "read_study",
     "write_study",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sarcofuse.config.base import Section
 from sarcofuse.config.perturb import StabilityConfig
+from sarcofuse.config.selection import CombatStep, SelectionStep
 
 
 class SignatureConfig(Section):
@@ -25,7 +26,7 @@ class SignatureConfig(Section):
 class ModelsConfig(Section):
     """Feature sets, classifiers, and how they are tuned."""
 
-    classifiers: Annotated[tuple[str, ...], Field(min_length=1, description="extratrees, svm, logistic; by name also randomforest, gradientboosting, knn, naivebayes, mlp, and lightgbm and xgboost where they are installed (extras).")] = ("extratrees", "svm", "logistic")
+    classifiers: Annotated[tuple[str, ...], Field(min_length=1, description="extratrees, svm, logistic; by name also randomforest, gradientboosting, knn, naivebayes, mlp, and lightgbm and xgboost where they are installed (extras). With -weights, -under, -over or -smote (logistic-smote) the classes of the training rows are balanced inside every fold.")] = ("extratrees", "svm", "logistic")
     fusion: Annotated[Literal["signatures", "features"], Field(description="What DLR fuses: the two out-of-fold signatures, or the selected features.")] = "signatures"
     clinical: Annotated[bool, Field(description="Add the clinical variables as a fourth feature set.")] = False
     fuse_clinical: Annotated[bool, Field(description="Join the clinical variables to the fused set as one more block (`dlr+clinical`).")] = False
@@ -40,5 +41,15 @@ class ModelsConfig(Section):
     learning_curve: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(description="Shares of the training patients at which the primary model's out-of-fold AUC is measured, such as [0.25, 0.5, 0.75, 1.0]; empty for no learning curve.")] = ()
     threshold: Annotated[Literal["youden", "sensitivity"], Field(description="How the operating point is chosen on out-of-fold training risks.")] = "youden"
     sensitivity: Annotated[float, Field(gt=0, lt=1, description="Wanted sensitivity (threshold: sensitivity).")] = 0.9
+    selection: Annotated[
+        tuple[SelectionStep, ...], Field(description="Steps that features go through before the LASSO, in order, each learned inside every fold: impute, variance, univariate, correlation, mrmr, boruta, l1, combat.")
+    ] = ()
     signature: Annotated[SignatureConfig, Field(description="LASSO signatures.")] = SignatureConfig()
     stability: Annotated[StabilityConfig, Field(description="Radiomic features must outlast perturbation.")] = StabilityConfig()
+
+    @model_validator(mode="after")
+    def _check_selection(self) -> Self:
+        if sum(isinstance(s, CombatStep) for s in self.selection) > 1:
+            message = "selection harmonises (combat) more than once; keep one of the steps"
+            raise ValueError(message)
+        return self

@@ -9,6 +9,7 @@ import yaml
 from sarcofuse.config.base import Section
 from sarcofuse.config.cohort import CohortConfig
 from sarcofuse.config.filters import Energy, FilterConfig
+from sarcofuse.config.selection import SelectionStep
 from sarcofuse.config.study import StudyConfig
 
 COHORT_COLUMNS = ("patient_id", "image", "mask", "site", "group", "split_column", "outcome", "time")
@@ -25,7 +26,8 @@ def study_reference() -> str:
     head = "# study.yaml\n\nGenerated from the schema (`python -m sarcofuse.config.reference`). Every setting is optional; a name that is not listed here is refused.\n"
     kinds = get_args(get_args(FilterConfig)[0])
     filters = "".join(_section(kind, f"radiomics.filters, kind {kind.model_fields['kind'].default}") for kind in kinds) + _section(Energy, "radiomics.filters, energy of kind laws")
-    return head + "\n" + _section(StudyConfig, "") + _subsections(StudyConfig, "") + filters
+    steps = "".join(_section(kind, f"models.selection, kind {kind.model_fields['kind'].default}") for kind in get_args(get_args(SelectionStep)[0]))
+    return head + "\n" + _section(StudyConfig, "") + _subsections(StudyConfig, "") + filters + steps
 
 
 def cohort_reference() -> str:

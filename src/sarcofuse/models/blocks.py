@@ -207,13 +207,16 @@ def learn_signatures(folder: Path, signature: Signature, X: Floats, y: Floats, t
 def _without_unstable(values: Floats, beside: Beside) -> Floats:
     """Blank the features that are not stable over these patients: what nobody has, no signature takes."""
     problem = "no feature is stable in every respect; lower models.stability.threshold, or set models.stability.masks: false"
+    width = values.shape[1]
     try:
         for again in beside.repeats:
-            values = np.where(again.stable(beside.patient_ids), values, np.nan)
+            stable = again.stable(beside.patient_ids)
+            width = stable.size  # columns beyond the features, such as the site, stay
+            values = np.where(np.pad(stable, (0, values.shape[1] - width), constant_values=True), values, np.nan)
     except ValueError as error:
         problem = f"{error} (models.stability)"
         values = np.full_like(values, np.nan)
-    if beside.repeats and np.isnan(values).all():
+    if beside.repeats and np.isnan(values[:, :width]).all():
         raise CaseError(SIGNATURE, f"over {len(values)} training patients {problem}")
     return values
 

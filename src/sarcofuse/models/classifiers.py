@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
 from sarcofuse.errors import ConfigError
+from sarcofuse.models.resample import BALANCES
 
 TREES = 300
 TUNING_TREES = 80
@@ -78,6 +79,8 @@ class Classifier:
         Patients beyond which it learns from that many of them, drawn within each class: its work grows with the square of their number.
     extra : str or None
         Optional dependency of Sarcofuse that it needs.
+    balance : str or None
+        How training rows are balanced between the classes: one of `sarcofuse.models.resample.BALANCES`, or not at all.
     """
 
     build: Callable[..., Any]
@@ -88,6 +91,7 @@ class Classifier:
     space: Mapping[str, Range] = field(default_factory=dict)
     most: int | None = None
     extra: str | None = None
+    balance: str | None = None
 
     def candidates(self, *, tuning: bool) -> list[dict[str, Any]]:
         """List the parameters to try.
@@ -210,7 +214,7 @@ def find_classifier(name: str) -> Classifier:
     Parameters
     ----------
     name : str
-        Its name.
+        Its name; after a hyphen how its training rows are balanced, as in ``logistic-smote``.
 
     Returns
     -------
@@ -222,11 +226,12 @@ def find_classifier(name: str) -> Classifier:
     ConfigError
         If there is none of that name, when those that there are, are listed; or if it needs an optional dependency that is not installed.
     """
-    if name not in CLASSIFIERS:
-        message = f"models.classifiers: there is no classifier {name!r}; known are {', '.join(CLASSIFIERS)}"
+    stem, _, balance = name.partition("-")
+    if stem not in CLASSIFIERS or (name != stem and balance not in BALANCES):
+        message = f"models.classifiers: there is no classifier {name!r}; known are {', '.join(CLASSIFIERS)}, each also with balanced training rows (-{', -'.join(BALANCES)})"
         raise ConfigError(message)
-    found = CLASSIFIERS[name]
+    found = CLASSIFIERS[stem]
     if found.extra is not None and importlib.util.find_spec(found.extra) is None:
-        message = f"models.classifiers: {name} is not installed; pip install sarcofuse[{found.extra}], or choose among {', '.join(n for n, c in CLASSIFIERS.items() if c.extra is None)}"
+        message = f"models.classifiers: {stem} is not installed; pip install sarcofuse[{found.extra}], or choose among {', '.join(n for n, c in CLASSIFIERS.items() if c.extra is None)}"
         raise ConfigError(message)
-    return found
+    return replace(found, balance=balance) if balance else found

@@ -186,7 +186,7 @@ def _model(chosen: FeatureSet, classifier: str, data: Training, folders: Sequenc
         events=int(data.y.sum()),
         parameters={**read_json(folders[-1] / "result.json")["parameters"], "view": chosen.view},
         signatures={b: _describe(s, data.names[b]) for b, s in fitted.items()},
-        warnings=(*data.warnings, *notes),
+        warnings=(*data.warnings, *notes, *(f"{b}: {note}" for b, s in fitted.items() for note in getattr(s, "notes_", ()))),
         validation={"repeats": spread(data.y, each)} if len(each) > 1 else {},
     )
 

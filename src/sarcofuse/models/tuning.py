@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sarcofuse.errors import ConfigError
 from sarcofuse.metrics import auc
 from sarcofuse.models.blocks import View, assemble
 from sarcofuse.models.calibrate import fit_sigmoid
 from sarcofuse.models.classifiers import Classifier, Setting, find_classifier
 from sarcofuse.models.folds import Integers
 from sarcofuse.models.record import Floats
+from sarcofuse.models.resample import balanced
 from sarcofuse.models.search import Search, Trial, look
 
 if TYPE_CHECKING:
@@ -129,6 +131,11 @@ def train(kind: Classifier, parameters: Any, X: Floats, y: Floats, seed: int, *,
     -------
     CalibratedClassifier
         With the sigmoid of slope 1 and offset 0.
+
+    Raises
+    ------
+    ConfigError
+        If classes are to be weighed and the classifier takes no weights.
     """
     from sklearn.dummy import DummyClassifier
     from sklearn.exceptions import ConvergenceWarning
@@ -138,11 +145,13 @@ def train(kind: Classifier, parameters: Any, X: Floats, y: Floats, seed: int, *,
 
     scaler = StandardScaler().fit(X)
     used = np.array([float(not monotone or auc(y, column) > 0.5) for column in X.T])
-    machine = kind.build(Setting(seed, y.size, X.shape[1], monotone), **parameters) if used.any() else DummyClassifier(strategy="prior")
     some = _some(y, kind.most, seed)
+    rows, labels, weights = balanced(kind.balance, (scaler.transform(X) * used)[some], y[some], seed)
+    size = y.size if kind.balance is None else labels.size
+    machine: Any = kind.build(Setting(seed, size, X.shape[1], monotone), **parameters) if used.any() else DummyClassifier(strategy="prior")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        machine.fit(scaler.transform(X)[some] * used, y[some].astype(np.int64))
+        machine.fit(rows, labels.astype(np.int64), **_weighed(machine, weights))
     return CalibratedClassifier(scaler, used, machine)
 
 
@@ -155,3 +164,15 @@ def _some(y: Floats, most: int | None, seed: int) -> Integers | slice:
         group = np.flatnonzero(y == event)
         chosen.append(rng.permutation(group)[: max(1, round(most * group.size / y.size))])
     return np.sort(np.concatenate(chosen))
+
+
+def _weighed(machine: Any, weights: Floats | None) -> dict[str, Floats]:  # noqa: ANN401 - any scikit-learn classifier
+    """Give the arguments of `fit` that hand weights on; none where the classifier balances its classes by itself."""
+    from sklearn.utils.validation import has_fit_parameter
+
+    if weights is None or getattr(machine, "class_weight", None) is not None:
+        return {}
+    if not has_fit_parameter(machine, "sample_weight"):
+        message = f"models.classifiers: {type(machine).__name__} takes no weights; balance its training rows with -under, -over or -smote"
+        raise ConfigError(message)
+    return {"sample_weight": weights}

@@ -15,6 +15,7 @@ from sarcofuse.config import ModelsConfig, StudyConfig, read_study
 from sarcofuse.errors import CohortError, ConfigError
 from sarcofuse.records import Cohort, FeatureTable
 from sarcofuse.runtime import Engine, digest, digest_file, progress_bar, read_json, read_table, versions, write_json
+from sarcofuse.study.harmonise import with_plan
 from sarcofuse.study.run import make_signature
 
 if TYPE_CHECKING:
@@ -156,7 +157,10 @@ def _load(folder: Path, study: Path | None, engine: Engine) -> _Case:
     names = [(s.name, c) for s in feature_sets(tables, config.models) for c in config.models.classifiers]
     lead = config.models.primary if config.models.primary in names else next(n for n in names if n[0] == names[-1][0])
     plain = config.models.model_copy(update={"ablation": False, "optimism": 0, "learning_curve": ()})
-    recipe = Recipe(make_signature(config.models.signature, config.seed), plain, engine, config.seed, cohort.groups, _repeats(folder, cohort, tables, config.models))
+    repeats = _repeats(folder, cohort, tables, config.models)
+    tables, plan = with_plan(tables, cohort.patients, config.models)
+    signature = make_signature(config.models.signature, config.seed, config.models.selection, () if plan is None else plan.sites)
+    recipe = Recipe(signature, plain, engine, config.seed, cohort.groups, repeats)
     return _Case(tables, _complete(cohort, tables), recipe, lead)
 
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sarcofuse.config import SignatureConfig, StudyConfig, read_study
+from sarcofuse.config import SelectionStep, SignatureConfig, StudyConfig, read_study
 from sarcofuse.errors import ConfigError, StageError
 from sarcofuse.records import SPLITS, Case, Cohort, FeatureTable, MaskQuality, Prediction, SetAside
 from sarcofuse.runtime import Engine, digest_file, read_json, write_json, write_table
 from sarcofuse.study.folder import RunFolder
+from sarcofuse.study.harmonise import plan_harmonisation, with_plan
 
 if TYPE_CHECKING:
     from sarcofuse.models import FittedModel, Repeats
@@ -141,6 +142,7 @@ def _begin(config: StudyConfig, home: Path, folder: RunFolder, engine: Engine, u
     folder.set_aside = list(cohort.set_aside)
     folder.warnings = [*cohort.warnings, *one_sided_sites(cohort.patients, cohort.outcomes.training)]
     folder.write_cohort(cohort)
+    plan_harmonisation(cohort.patients, config.models)
     return _Study(config, home, folder, engine, until, cohort, {"cohort": digest_file(home / config.cohort.file)})
 
 
@@ -233,9 +235,10 @@ def _models(state: _Study) -> None:
         state.folder.warnings += suspicions(state.tables["clinical"], state.cohort.patients, outcome)
     everywhere = set.intersection(*(set(t.patient_ids) for t in state.tables.values()))
     complete = [p for p in state.cohort.patients if p.patient_id in everywhere]
+    state.tables, plan = with_plan(state.tables, state.cohort.patients, config.models)
     training = [p.patient_id for p in complete if p.split == "train"]
     tables = {name: FeatureTable(name, tuple(training), t.names, t.rows(training)) for name, t in state.tables.items()}
-    signature = make_signature(config.models.signature, config.seed)
+    signature = make_signature(config.models.signature, config.seed, config.models.selection, () if plan is None else plan.sites)
     state.models = models.fit_models(tables, {p: outcome[p] for p in training}, signature, config.models, state.engine, config.seed, groups=state.cohort.groups, repeats=state.repeats)
     lead = lead_model(state.models, config)
     for model in state.models:
@@ -245,12 +248,12 @@ def _models(state: _Study) -> None:
     write_json([m.record() for m in state.models], state.folder.path / "models.json")
     write_json(models.explain(state.models, tables, lead.features, config.seed), state.folder.path / "explain.json")
     weights = None if config.deep.weights is None else state.home / config.deep.weights
-    parts = Parts(state.segmenter, weights, clinical_schema(state.cohort.patients) if "clinical" in tables else None)
+    parts = Parts(state.segmenter, weights, clinical_schema(state.cohort.patients) if "clinical" in tables else None, plan)
     write_bundle(state.folder.path / "bundle", config, state.models, tables, parts)
     state.folder.write_predictions(state.predictions)
 
 
-def make_signature(config: SignatureConfig, seed: int) -> Signature:
+def make_signature(config: SignatureConfig, seed: int, selection: Sequence[SelectionStep] = (), sites: Sequence[str] = ()) -> Signature:
     """Give the unfitted signature estimator that the models are built on.
 
     Parameters
@@ -259,15 +262,19 @@ def make_signature(config: SignatureConfig, seed: int) -> Signature:
         Its settings.
     seed : int
         Seed of its folds.
+    selection : sequence of SelectionStep
+        Steps that come before it.
+    sites : sequence of str
+        Training sites, where the steps harmonise.
 
     Returns
     -------
-    LassoSignature
+    LassoSignature or SteppedSignature
         Unfitted.
     """
-    from sarcofuse.signature import LassoSignature
+    from sarcofuse.signature import compose_signature
 
-    return LassoSignature(**config.model_dump(), seed=seed)
+    return compose_signature(selection, config.model_dump(), seed, sites)
 
 
 def _evaluate(state: _Study) -> None:
