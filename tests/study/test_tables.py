@@ -117,7 +117,10 @@ def test_the_how_tos_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     found = run("study.yaml", scheduler="serial", progress=False)
     assert found.finished == "report"
     models = {m["features"] for m in json.loads((found.folder / "metrics.json").read_text())["models"]}
-    assert {"radiomic", "proteins"} <= models
+    assert models == {"radiomic", "proteins", "radiomic+proteins"}
+    metrics = json.loads((found.folder / "metrics.json").read_text())
+    assert {(r["first"], r["second"]) for r in metrics["comparisons"]} == {("radiomic+proteins", "radiomic"), ("radiomic+proteins", "proteins"), ("radiomic", "proteins")}
+    assert {m["features"] for m in metrics["models"] if m["primary"]} == {"radiomic+proteins"}
 
 
 def test_tumours_of_one_patient_stay_together_and_time_to_event_is_told(tmp_path: Path) -> None:
