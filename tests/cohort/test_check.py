@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sarcofuse.cohort import Problem, check_study, needed_folds
-from sarcofuse.config import CohortConfig, DeepConfig, ModelsConfig, SegmentConfig, SignatureConfig, StudyConfig
+from sarcofuse.config import CohortConfig, DeepConfig, EvaluationConfig, ModelsConfig, SegmentConfig, SignatureConfig, StudyConfig
 from sarcofuse.records import Geometry
 from sarcofuse.runtime import Engine
 from tests.cohort.conftest import COLUMNS, GRID, Rows, box_mask, make_rows, write_patient, write_rows
@@ -175,9 +175,10 @@ def test_feature_tables_are_read_instead_of_images(folder: Path, table: Table, e
 
 def test_settings_that_point_nowhere(folder: Path, table: Table, engine: Engine) -> None:
     table()
-    study = StudyConfig(models=FEW.model_copy(update={"clinical": True}), deep=DeepConfig(weights=Path("weights.pt")))
+    study = StudyConfig(models=FEW.model_copy(update={"clinical": True}), deep=DeepConfig(weights=Path("weights.pt")), evaluation=EvaluationConfig(subgroups=("age",)))
     texts = [p.text for p in check_study(study, folder, engine) if p.severity == "error"]
-    assert texts == ["models.clinical is true, but cohort.clinical names no column", "weights file of deep.weights does not exist; correct the path, or leave it empty"]
+    asked = "evaluation.subgroups asks for age, which cohort.clinical does not name; name every column of the subgroups there"
+    assert texts == ["models.clinical is true, but cohort.clinical names no column", asked, "weights file of deep.weights does not exist; correct the path, or leave it empty"]
 
 
 def test_no_table_at_all(tmp_path: Path, engine: Engine) -> None:

@@ -100,6 +100,13 @@ def test_all_problems_of_all_tables_at_once(study: Write, tmp_path: Path) -> Non
         assert words in told, f"{words} not in {told}"
 
 
+def test_blocks_to_be_fused_that_are_not_there(study: Write, tmp_path: Path) -> None:
+    config = study(radiomic=frame(), proteins=frame(3, 1))
+    assert join_tables(config, tmp_path, PATIENTS, OUTCOME).problems == []
+    (problem,) = join_tables(config.model_copy(update={"models": ModelsConfig(fused=("radiomic", "genes"))}), tmp_path, PATIENTS, OUTCOME).problems
+    assert problem.startswith("models.fused names genes, which features has not; its blocks are radiomic, proteins")
+
+
 def test_too_few_events_with_features_of_every_block(study: Write, tmp_path: Path) -> None:
     events = [p for p in IDS[:40] if OUTCOME[p]]
     with pytest.raises(CohortError, match="fewer events than folds: 4 of the training patients have features of every block, 5 folds"):

@@ -243,6 +243,11 @@ def test_feature_sets_follow_the_blocks():
     rim, clinical = ("rim", ("rim",), "features"), ("clinical", ("clinical",), "features")
     assert names(["rim", "clinical", "deep", "radiomic"], fusion="features") == [radiomic, deep, ("dlr", ("radiomic", "deep"), "features"), rim]
     assert names(["clinical", "radiomic"], clinical=True) == [radiomic, clinical]
+    three = ("rim+deep+radiomic", ("rim", "deep", "radiomic"), "signatures")
+    assert names(["deep", "radiomic", "rim"], fused=("rim", "deep", "radiomic")) == [rim, deep, radiomic, three]
+    assert names(["deep", "radiomic", "rim"], fused=("rim", "deep")) == [rim, deep, ("rim+deep", ("rim", "deep"), "signatures"), radiomic]
+    assert names(["deep", "radiomic"], fused=("rim", "deep")) == [deep, radiomic]
+    assert names(["deep", "radiomic"], fused=("deep", "radiomic"))[-1] == ("dlr", ("deep", "radiomic"), "signatures")
 
 
 def test_signatures_are_described_in_names(fitted):

@@ -347,3 +347,18 @@ def test_balanced_classes_weigh_the_same():
     assert share @ risk == pytest.approx(0.5, abs=1e-3)
     with pytest.raises(ValueError, match="class_weight must be 'balanced' or None, found 'heavy'"):
         LassoSignature(class_weight="heavy").fit(X, y)
+
+
+def test_rows_that_belong_together_stay_together_in_the_folds() -> None:
+    """Everybody twice: with groups the folds, and so the path, are those of everybody once; without, a row's twin gives it away."""
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(60, 12))
+    y = (rng.random(60) < 1 / (1 + np.exp(-X[:, 0]))).astype(float)
+    twice = np.repeat(np.arange(60), 2)
+    settings = {"folds": 4, "repeats": 2, "penalties": 20}
+    once = LassoSignature(**settings).fit(X, y)
+    grouped = LassoSignature(**settings).fit(X[twice], y[twice], groups=twice)
+    torn = LassoSignature(**settings).fit(X[twice], y[twice])
+    np.testing.assert_allclose(grouped.path_["deviance"], once.path_["deviance"], rtol=1e-7)
+    np.testing.assert_allclose(grouped.coef_, once.coef_, atol=1e-7)
+    assert torn.path_["deviance"].min() < once.path_["deviance"].min()

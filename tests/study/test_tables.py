@@ -117,4 +117,29 @@ def test_the_how_tos_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     found = run("study.yaml", scheduler="serial", progress=False)
     assert found.finished == "report"
     models = {m["features"] for m in json.loads((found.folder / "metrics.json").read_text())["models"]}
-    assert {"radiomic", "proteins"} <= models
+    assert models == {"radiomic", "proteins", "radiomic+proteins"}
+    metrics = json.loads((found.folder / "metrics.json").read_text())
+    assert {(r["first"], r["second"]) for r in metrics["comparisons"]} == {("radiomic+proteins", "radiomic"), ("radiomic+proteins", "proteins"), ("radiomic", "proteins")}
+    assert {m["features"] for m in metrics["models"] if m["primary"]} == {"radiomic+proteins"}
+
+
+def test_tumours_of_one_patient_stay_together_and_time_to_event_is_told(tmp_path: Path) -> None:
+    write_tables(tmp_path)
+    cohort = pd.read_csv(tmp_path / "cohort.csv")
+    rng = np.random.default_rng(0)
+    cohort["whose"] = [f"S{i // 2}" for i in range(COUNT)]
+    cohort["months"] = rng.exponential(30, COUNT).round(1) + 0.1
+    cohort.to_csv(tmp_path / "cohort.csv", index=False)
+    study = tmp_path / "study.yaml"
+    study.write_text(STUDY.replace("{outcome: relapse, split: {by: time, date: operated, cut: 2019}}", "{outcome: relapse, group: whose, time: months, split: {by: stratified, internal: 0.3}}"))
+    result = run(study, scheduler="serial", progress=False, until="evaluation")
+    table = pd.read_csv(result.folder / "predictions.csv").merge(cohort, on="patient_id")
+    assert len(table[["whose", "split"]].drop_duplicates()) == COUNT // 2
+    metrics = json.loads((result.folder / "metrics.json").read_text())
+    assert {row["split"] for row in metrics["survival"]} == {"train", "internal"}
+    assert not [w for w in result.warnings if "follow-up" in w]
+    cohort.loc[3, "months"] = np.nan
+    cohort.to_csv(tmp_path / "cohort.csv", index=False)
+    again = run(study, scheduler="serial", progress=False, until="evaluation")
+    assert any(w.startswith("1 of 240 patients have no follow-up time (P-003); nothing is said of time to event") for w in again.warnings)
+    assert json.loads((again.folder / "metrics.json").read_text())["survival"] == []

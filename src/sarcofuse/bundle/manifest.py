@@ -22,7 +22,7 @@ class BundledModel(Section):
     classifier: str
     primary: bool
     threshold: float
-    file: Annotated[str, Field(pattern=r"^models/[A-Za-z0-9_.-]+\.skops$")]
+    file: Annotated[str, Field(pattern=r"^models/[A-Za-z0-9_.+-]+\.skops$")]
     blocks: tuple[str, ...]
     parameters: dict[str, object] = {}  # noqa: RUF012 - pydantic copies defaults
     signatures: dict[str, dict[str, object]] = {}  # noqa: RUF012

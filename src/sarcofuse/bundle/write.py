@@ -122,7 +122,7 @@ def _save_parts(parts: Parts, config: StudyConfig, part: Path) -> str | None:
 
 
 def lead_model(models: Sequence[FittedModel], config: StudyConfig) -> FittedModel:
-    """Give the model that the study declared as primary, or the first of the last feature set where that is not there.
+    """Give the model that the study declared as primary; where that is not there, the first that fuses blocks, or else of the last feature set.
 
     Parameters
     ----------
@@ -137,7 +137,8 @@ def lead_model(models: Sequence[FittedModel], config: StudyConfig) -> FittedMode
         The lead.
     """
     named = [m for m in models if (m.features, m.classifier) == config.models.primary]
-    return named[0] if named else next(m for m in models if m.features == models[-1].features)
+    fused = [m for m in models if len(m.blocks) > 1]
+    return next(iter(named or fused), None) or next(m for m in models if m.features == models[-1].features)
 
 
 def _plain(content: Mapping[str, object]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The patients of a study: reading cohort.csv, splitting, checking, starting a study from a folder."""
 
-from sarcofuse.cohort.check import Problem, check_study, needed_folds
+from sarcofuse.cohort.check import Problem, check_study, needed_folds, unfit_settings
 from sarcofuse.cohort.clinical import clinical_schema, clinical_table, encode_clinical
 from sarcofuse.cohort.new import new_patients
 from sarcofuse.cohort.read import flow_counts, read_cohort
@@ -25,4 +25,5 @@ __all__ = [
     "read_cohort",
     "read_features",
     "suspicions",
+    "unfit_settings",
 ]

@@ -77,11 +77,10 @@ def check_study(config: StudyConfig, folder: Path, engine: Engine) -> list[Probl
         found += [Problem("warning", "", table, text) for text in [*scan.warnings, *few_patients(scan)]]
         found += _nested(config, scan)
         found += [Problem("warning", "", table, text) for text in one_sided_sites(scan.patients, scan.outcome)]
-        if config.models.clinical and config.cohort.clinical:
+        if (config.models.clinical or config.models.fuse_clinical) and config.cohort.clinical:
             block = encode_clinical(scan.patients, clinical_schema(scan.patients))
             found += [Problem("warning", "", table, text) for text in suspicions(block, scan.patients, scan.outcome)]
-    if config.models.clinical and not config.cohort.clinical:
-        found.append(Problem("error", "", None, "models.clinical is true, but cohort.clinical names no column"))
+    found += [Problem("error", "", None, text) for text in unfit_settings(config)]
     if config.deep.weights is not None and imaging and not (folder / config.deep.weights).is_file():
         found.append(Problem("error", "", folder / config.deep.weights, "weights file of deep.weights does not exist; correct the path, or leave it empty"))
     if imaging:
@@ -105,6 +104,27 @@ def needed_folds(config: StudyConfig) -> int:
         The larger number of outer and signature folds.
     """
     return max(config.models.folds, config.models.signature.folds)
+
+
+def unfit_settings(config: StudyConfig) -> list[str]:
+    """Find settings that ask for clinical columns which the study does not keep.
+
+    Parameters
+    ----------
+    config : StudyConfig
+        The study.
+
+    Returns
+    -------
+    list of str
+        Problems in words.
+    """
+    asked = {"models.clinical": config.models.clinical, "models.fuse_clinical": config.models.fuse_clinical}
+    found = [f"{name} is true, but cohort.clinical names no column" for name, wanted in asked.items() if wanted and not config.cohort.clinical]
+    absent = [c for c in config.evaluation.subgroups if c not in config.cohort.clinical]
+    if absent:
+        found.append(f"evaluation.subgroups asks for {', '.join(absent)}, which cohort.clinical does not name; name every column of the subgroups there")
+    return found
 
 
 def _nested(config: StudyConfig, scan: Scan) -> list[Problem]:

@@ -317,11 +317,16 @@ def _classes(scan: Scan, split: dict[str, Split], folds: int) -> None:
         seen = {scan.outcome[p] for p in members[name] if p in scan.outcome}
         if len(seen) == 1:
             scan.problems.append(f"only one class in the {name} split: all {len(members[name])} patients have outcome {seen.pop()}; expected both 0 and 1")
-    classes = Counter(scan.outcome[p] for p in members["train"] if p in scan.outcome)
+    training = {scan.groups.get(p, p): 0 for p in members["train"] if p in scan.outcome}
+    for patient in members["train"]:
+        if scan.outcome.get(patient):
+            training[scan.groups.get(patient, patient)] = 1
+    classes = Counter(training.values())
     if len(classes) == 2 and min(classes.values()) < folds:
         rare = min(classes, key=lambda v: (classes[v], -v))
         kind = "events" if rare == 1 else "patients without the event"
-        scan.problems.append(f"fewer {kind} than folds: {classes[rare]} in the training split, {folds} folds; expected at least one a fold. Set fewer folds, or train on more patients")
+        found = f"{classes[rare]}{' groups' if scan.groups else ''} in the training split, {folds} folds"
+        scan.problems.append(f"fewer {kind} than folds: {found}; expected at least one a fold. Set fewer folds, or train on more patients")
     if not members["internal"] and not members["external"]:
         scan.warnings.append("no patient is kept for testing: every figure is from cross-validation within the training split")
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sarcofuse.cohort.suspect import suspicions
-from sarcofuse.config import StudyConfig
+from sarcofuse.config import ModelsConfig, StudyConfig
 from sarcofuse.errors import CohortError
 from sarcofuse.records import FeatureTable, Patient, SetAside
 from sarcofuse.runtime import read_table
 
 STAGE = "features"
 FUSED = "dlr"
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ .+-]*")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 SHOWN = 5
 
 
@@ -66,9 +66,12 @@ def join_tables(config: StudyConfig, folder: Path, patients: Sequence[Patient], 
     found = Joined()
     if config.models.stability.perturbations:
         found.problems.append("models.stability perturbs images, and a study of feature tables (features) has none; set models.stability.perturbations: 0")
+    absent = sorted(set(config.models.fused) - set(config.features))
+    if absent and config.models.fused != ModelsConfig().fused:
+        found.problems.append(f"models.fused names {', '.join(absent)}, which features has not; its blocks are {', '.join(config.features)}. Clinical variables join with models.fuse_clinical: true")
     for block, file in config.features.items():
         if not _NAME.fullmatch(block) or block == FUSED:
-            why = f"{FUSED} is the name of what is fused" if block == FUSED else "expected letters, digits, blanks, dashes, dots, underscores: files are named after it"
+            why = f"{FUSED} is the name of what is fused" if block == FUSED else "expected letters, digits, dashes, dots and underscores: files are named after it"
             found.problems.append(f"features: {block!r} cannot be the name of a block; {why}")
             continue
         try:

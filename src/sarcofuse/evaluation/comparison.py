@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,46 @@ from sarcofuse.evaluation.sampling import Sampling
 from sarcofuse.metrics import Reclassification, delong_test, holm, independent_auc, integrated_discrimination, midranks, net_reclassification, risk_categories
 from sarcofuse.records import SPLITS
 
-PAIRS = (("dlr", "radiomic"), ("dlr", "deep"), ("radiomic", "deep"))
 FUSED = {"dlr": ("radiomic", "deep")}
+JOINED = "+"  # between the names of what a feature set fuses
+
+
+def sources_of(features: str, there: Collection[str]) -> tuple[str, ...]:
+    """Say what a feature set fuses.
+
+    Parameters
+    ----------
+    features : str
+        Its name.
+    there : collection of str
+        All feature sets.
+
+    Returns
+    -------
+    tuple of str
+        Feature sets; empty for one that fuses nothing.
+
+    Examples
+    --------
+    >>> sources_of("dlr+clinical", {"radiomic", "deep", "dlr", "clinical", "dlr+clinical"})
+    ('dlr', 'clinical')
+    """
+    if JOINED not in features:
+        return FUSED.get(features, ())
+    parts = tuple(features.split(JOINED))
+    stem, _, last = features.rpartition(JOINED)  # "a+b+clinical": what a+b gains by clinical variables
+    return parts if set(parts) <= set(there) else (stem, last) if {stem, last} <= set(there) else ()
+
+
+def _pairs(there: Collection[str]) -> list[tuple[str, str]]:
+    """List what to compare: each fused set with each of its sources, and these with one another."""
+    found: dict[tuple[str, str], None] = {}
+    for features in sorted(there, key=lambda f: (f not in FUSED, f)):
+        sources = [s for s in sources_of(features, there) if s in there]
+        found |= dict.fromkeys((features, source) for source in sources)
+        found |= dict.fromkeys(combinations(sources, 2))
+    blocks = FUSED["dlr"]
+    return list(found | ({blocks: None} if set(blocks) <= set(there) else {}))
 
 
 def compared(groups: Sequence[Group], samplings: Mapping[str, Sampling], weights: Mapping[str, Sequence[Floats]], config: EvaluationConfig) -> list[dict[str, Any]]:
@@ -44,11 +83,13 @@ def compared(groups: Sequence[Group], samplings: Mapping[str, Sampling], weights
         If two feature sets were applied to different patients.
     """
     by = {(g.features, g.classifier, g.split): g for g in groups}
+    there = {g.features for g in groups}
+    pairs = _pairs(there)
     found: list[dict[str, Any]] = []
     for split in SPLITS:
         rows: list[dict[str, Any]] = []
         for classifier in sorted({g.classifier for g in groups}):
-            for first, second in PAIRS:
+            for first, second in pairs:
                 a, b = by.get((first, classifier, split)), by.get((second, classifier, split))
                 if a is None or b is None:
                     continue
@@ -56,7 +97,7 @@ def compared(groups: Sequence[Group], samplings: Mapping[str, Sampling], weights
                 test = delong_test(a.y, a.risk, b.risk, config.confidence)
                 d = test.difference
                 row = {"split": split, "classifier": classifier, "first": first, "second": second, "difference": d.value, "low": d.low, "high": d.high, "z": test.z, "p": test.p}
-                rows.append({**row, **(_reclassified(b, a, samplings[split], weights[split]) if second in FUSED.get(first, ()) else {})})
+                rows.append({**row, **(_reclassified(b, a, samplings[split], weights[split]) if second in sources_of(first, there) else {})})
         corrected = holm([row["p"] for row in rows])
         found += [{**row, "p_holm": float(p)} for row, p in zip(rows, corrected, strict=True)]
     return found
@@ -108,9 +149,9 @@ def fused(groups: Sequence[Group], samplings: Mapping[str, Sampling], areas: Map
         correlation of two sources within the classes.
     """
     by = {(g.features, g.classifier, g.split): g for g in groups}
-    found = []
+    found, there = [], {g.features for g in groups}
     for (features, classifier, split), group in by.items():
-        parts = [by.get((source, classifier, split)) for source in FUSED.get(features, ())]
+        parts = [by.get((source, classifier, split)) for source in sources_of(features, there)]
         sources = [p for p in parts if p is not None]
         if not parts or len(sources) < len(parts):
             continue

@@ -33,7 +33,7 @@ class FeatureSet:
 
 
 def feature_sets(blocks: Iterable[str], config: ModelsConfig) -> list[FeatureSet]:
-    """Say which feature sets there are: each block by itself, radiomic and deep fused, and clinical variables joined to them.
+    """Say which feature sets there are: each block by itself, those to be fused together, and clinical variables joined to them.
 
     Parameters
     ----------
@@ -45,14 +45,17 @@ def feature_sets(blocks: Iterable[str], config: ModelsConfig) -> list[FeatureSet
     Returns
     -------
     list of FeatureSet
-        Radiomic, deep, DLR, DLR with clinical variables if the settings ask for it, then the others by name; the clinical block by itself only if the settings ask for it.
+        The blocks to be fused (radiomic and deep, unless the settings name others), all of them fused if all are there, that with clinical variables if the settings ask for it, then
+        the others by name; the clinical block by itself only if the settings ask for it.
     """
     there = set(blocks)
-    main = [b for b in SOURCES if b in there]
-    others = sorted(there - set(SOURCES) - (set() if config.clinical else {CLINICAL}))
-    fused = [FeatureSet(FUSED, tuple(main), config.fusion)] if len(main) == len(SOURCES) else []
+    main = [b for b in config.fused if b in there]
+    others = sorted(there - set(main) - (set() if config.clinical else {CLINICAL}))
+    name = FUSED if set(config.fused) == set(SOURCES) else "+".join(config.fused)
+    whole = len(main) == len(config.fused)
+    fused = [FeatureSet(name, tuple(main), config.fusion)] if whole else []
     if config.fuse_clinical and CLINICAL in there and main:
-        stem = FUSED if len(main) == len(SOURCES) else main[0]
+        stem = name if whole else main[0]
         fused.append(FeatureSet(f"{stem}+{CLINICAL}", (*main, CLINICAL), config.fusion))
     return [FeatureSet(b, (b,), "features") for b in main] + fused + [FeatureSet(b, (b,), "features") for b in others]
 

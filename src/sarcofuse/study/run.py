@@ -16,6 +16,7 @@ from sarcofuse.study.folder import RunFolder
 from sarcofuse.study.harmonise import plan_harmonisation, with_plan
 
 if TYPE_CHECKING:
+    from sarcofuse.evaluation import PatientData
     from sarcofuse.models import FittedModel, Repeats
     from sarcofuse.models.record import Signature
 
@@ -136,8 +137,11 @@ def _plan(config: StudyConfig) -> list[tuple[str, Callable[[_Study], None]]]:
 
 
 def _begin(config: StudyConfig, home: Path, folder: RunFolder, engine: Engine, until: str) -> _Study:
-    from sarcofuse.cohort import needed_folds, one_sided_sites, read_cohort
+    from sarcofuse.cohort import needed_folds, one_sided_sites, read_cohort, unfit_settings
 
+    unfit = unfit_settings(config)
+    if unfit:
+        raise ConfigError("; ".join(unfit))
     cohort = read_cohort(config.cohort, home, config.seed, imaging=not config.features, folds=needed_folds(config))
     folder.set_aside = list(cohort.set_aside)
     folder.warnings = [*cohort.warnings, *one_sided_sites(cohort.patients, cohort.outcomes.training)]
@@ -281,11 +285,24 @@ def _evaluate(state: _Study) -> None:
     from sarcofuse.evaluation import evaluate
 
     state.folder.note_opening("evaluation", state.predictions)
-    result = evaluate(state.predictions, state.cohort.outcomes, state.config.evaluation, state.config.seed)
+    result = evaluate(state.predictions, state.cohort.outcomes, state.config.evaluation, state.config.seed, patients=_known(state))
     state.folder.warnings += [w for w in result.warnings if w not in state.folder.warnings]
     metrics = {**result.metrics, "segmentation": _dice_by_split(state.quality), "bayes": _bayes(state)}
     write_json(metrics, state.folder.path / "metrics.json")
     write_json(result.curves, state.folder.path / "curves.json")
+
+
+def _known(state: _Study) -> PatientData:
+    """Give the evaluation clinical columns and follow-up times; times only where every patient has one, as figures over some would be of a chosen few."""
+    from sarcofuse.evaluation import PatientData
+
+    predicted = {p.patient_id for p in state.predictions}
+    times = state.cohort.outcomes.open_times()
+    bare = sorted(predicted - set(times))
+    if times and bare:
+        who = f"{len(bare)} of {len(predicted)} patients have no follow-up time ({', '.join(bare[:5])})"
+        state.folder.warnings.append(f"{who}; nothing is said of time to event. Complete the column {state.config.cohort.time!r}")
+    return PatientData(clinical={p.patient_id: p.clinical for p in state.cohort.patients}, time={} if bare else {p: times[p] for p in sorted(predicted)})
 
 
 def _dice_by_split(quality: Sequence[MaskQuality]) -> list[dict[str, object]]:
