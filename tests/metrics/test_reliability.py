@@ -79,3 +79,14 @@ def test_order_of_subjects_and_raters_does_not_matter():
     a, b = icc(JUDGES), icc(JUDGES[::-1, ::-1])
     assert a.value[0] == pytest.approx(b.value[0], rel=1e-12)
     assert a.low[0] == pytest.approx(b.low[0], rel=1e-12)
+
+
+def test_two_subjects_have_intervals_too():
+    """With one degree of freedom quantiles of F are beyond what numbers hold: no warning, and the interval holds the value."""
+    rng = np.random.default_rng(0)
+    ratings = rng.normal(size=(2, 21, 400)) * 10.0 ** rng.uniform(-3, 3, 400) + rng.normal(size=(2, 1, 400)) * 100.0
+    found = icc(ratings)
+    known = np.isfinite(found.low) & np.isfinite(found.high)
+    assert known.sum() > 200
+    assert (found.low[known] <= found.value[known]).all()
+    assert (found.value[known] <= found.high[known] + 1e-12).all()

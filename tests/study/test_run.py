@@ -14,6 +14,7 @@ from sarcofuse.cli import main
 from sarcofuse.config import SignatureConfig, read_study
 from sarcofuse.errors import BundleError, ConfigError
 from sarcofuse.records import Patient
+from sarcofuse.signature import LassoSignature
 from sarcofuse.study import RunResult, demo, run
 from sarcofuse.study.run import make_signature
 from tests.study.conftest import PATIENTS, small_study
@@ -180,7 +181,7 @@ def test_tables_alone_give_the_modelling_half(finished: RunResult, home: Path, t
 def test_every_setting_of_the_signature_reaches_it() -> None:
     config = SignatureConfig(folds=4, repeats=2, penalties=9, ratio=0.1, rule="1se", least=2, correlation=0.8)
     assert config.model_dump().items() & SignatureConfig().model_dump().items() == set(), "the test changes every setting"
-    assert make_signature(config, 7).get_params() == {**config.model_dump(), "seed": 7}
+    assert make_signature(config, 7).get_params() == {**LassoSignature().get_params(), **config.model_dump(), "seed": 7}
 
 
 def test_the_smallest_demo_has_no_more_folds_than_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

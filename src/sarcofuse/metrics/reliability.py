@@ -89,7 +89,7 @@ def _estimate(values: Floats, form: Form, confidence: float) -> Floats:
     """Give value, low and high, one column a feature."""
     n, k = values.shape[:2]
     between, raters, rest = _mean_squares(values)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         if form == "3,1":
             value = (between - rest) / (between + (k - 1) * rest)
             low, high = _consistency(between, rest, n, k, confidence)
