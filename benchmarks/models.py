@@ -58,7 +58,7 @@ def ours(arguments: argparse.Namespace) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as room, Engine(Path(room), workers=arguments.workers) as engine:
         start = time.perf_counter()
         own = {b: FeatureTable(b, tuple(train), t.names, t.rows(train)) for b, t in tables.items()}
-        models = fit_models(own, {p: outcome[p] for p in train}, LassoSignature(**config.signature.model_dump(), seed=0), config, engine, 0)
+        models = fit_models(own, {p: outcome[p] for p in train}, LassoSignature(**config.signature.model_dump(exclude={"model"}), seed=0), config, engine, 0)
         rows = []
         for m in models:
             risk = {**m.out_of_fold, **risks(m, tables, [p for p in outcome if split[p] != "train"])}

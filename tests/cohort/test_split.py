@@ -176,3 +176,24 @@ def test_follow_up_times_of_test_patients_are_kept_for_the_evaluation(folder: Pa
     assert cohort.outcomes.times == {f"P-{i:02d}": 10.0 + i for i in range(1, 16)}
     assert any("missing or not a positive number for 1 of 24 patients" in w for w in cohort.warnings)
     assert cohort.outcomes.open_times() == {f"P-{i:02d}": 10.0 + i for i in range(1, 24)}
+
+
+def test_competing_deaths(folder: Path, table: Table) -> None:
+    def write(deaths: dict[int, str]) -> None:
+        table(lambda rows: [r | {"months": "12", "died": deaths.get(i, "")} for i, r in enumerate(rows)], columns=["patient_id", "image", "recurrence", "split", "months", "died"])
+
+    config = CohortConfig(time="months", competing="died")
+    write({})
+    outcome = read_cohort(config, folder, 0).outcomes
+    free = [int(p[2:]) for p, y in {**outcome.training, **outcome.open("test")}.items() if y == 0]
+    taken = next(int(p[2:]) for p, y in outcome.training.items() if y == 1)
+    write({free[0]: "1", free[1]: "0"})
+    assert read_cohort(config, folder, 0).outcomes.open_competing() == {f"P-{free[0]:02d}"}
+    write({taken: "1"})
+    with pytest.raises(CohortError, match=rf"patient P-{taken:02d} has both the event and a competing death \(column 'died'\); expected the one that came first"):
+        read_cohort(config, folder, 0)
+    write({free[0]: "yes"})
+    with pytest.raises(CohortError, match=rf"patient P-{free[0]:02d}: competing death \(column 'died'\) must be 0 or 1, found 'yes'"):
+        read_cohort(config, folder, 0)
+    with pytest.raises(CohortError, match=r"column 'died' is the competing death and must not be a clinical variable"):
+        read_cohort(config.model_copy(update={"clinical": ("died",)}), folder, 0)

@@ -15,6 +15,7 @@ from sarcofuse.runtime import Engine, digest_file
 from sarcofuse.signature import ComBat, CorrelationFilter, LassoSignature, MedianImputer, StabilityFilter, SteppedSignature, UnivariateFilter, compose_signature
 
 LASSO = {"folds": 3, "repeats": 1, "penalties": 20}
+SETTINGS = SignatureConfig(**LASSO)
 ALL = (
     CombatStep(least=5),
     ImputeStep(limit=0.4),
@@ -41,7 +42,7 @@ def data(n=120, p=30, seed=0, sites=2):
 
 def test_without_steps_it_is_the_lasso_itself():
     X, y = data()
-    found = compose_signature((), LASSO, 3)
+    found = compose_signature((), SETTINGS, 3)
     assert type(found) is LassoSignature
     assert dump_estimator(found.fit(X, y)) == dump_estimator(LassoSignature(**LASSO, seed=3).fit(X, y))
     stepped = SteppedSignature((), LASSO, seed=3).fit(X, y)
@@ -51,7 +52,7 @@ def test_without_steps_it_is_the_lasso_itself():
 
 def test_steps_are_those_by_hand():
     X, y = data()
-    found = compose_signature((CombatStep(least=5), ImputeStep(), UnivariateStep(level=0.2, least=6), CorrelationStep()), LASSO, 1, ("A", "B")).fit(X, y)
+    found = compose_signature((CombatStep(least=5), ImputeStep(), UnivariateStep(level=0.2, least=6), CorrelationStep()), SETTINGS, 1, ("A", "B")).fit(X, y)
     combat = ComBat(site=-1, labels=("A", "B"), least=5).fit(X, y)
     first = combat.transform(X)
     imputer = MedianImputer().fit(first)
@@ -73,7 +74,7 @@ def test_steps_are_those_by_hand():
 
 def test_everything_from_disk_and_alone_has_the_same_bits(tmp_path):
     X, y = data()
-    model = compose_signature(ALL, LASSO, 0, ("A", "B")).fit(X, y)
+    model = compose_signature(ALL, SETTINGS, 0, ("A", "B")).fit(X, y)
     assert len(model.steps_) == len(ALL)
     assert {0, 1, 2} <= set(model.at_.tolist())
     assert not {7, 8, 30} & set(model.at_.tolist())
@@ -140,7 +141,7 @@ def test_models_take_the_steps_into_every_fold(tmp_path):
     config = ModelsConfig(classifiers=("logistic",), tuning=False, folds=3, signature=SignatureConfig(**LASSO), selection=ALL[:5])
     outcome = dict(zip(ids, y.tolist(), strict=True))
     with Engine(tmp_path / "cache", scheduler="serial", progress=False) as engine:
-        (model,) = fit_models({"radiomic": table}, outcome, compose_signature(config.selection, config.signature.model_dump(), 0, ("A", "B")), config, engine, 0)
+        (model,) = fit_models({"radiomic": table}, outcome, compose_signature(config.selection, config.signature, 0, ("A", "B")), config, engine, 0)
         assert auc(y, [model.out_of_fold[p] for p in ids]) > 0.75
         assert set(model.signatures["radiomic"]["coefficients"]) <= {f"f{j}" for j in range(30)}
         together = risks(model, {"radiomic": table}, ids)
@@ -148,7 +149,7 @@ def test_models_take_the_steps_into_every_fold(tmp_path):
         assert together == alone
         barren = FeatureTable("radiomic", ids, ("a", "b"), np.ones((90, 2)))
         with pytest.raises(StageError, match=r"^step 1 of the selection \(variance\): none of 2 features varies"):
-            fit_models({"radiomic": barren}, outcome, compose_signature((VarianceStep(),), LASSO, 0), config, engine, 0)
+            fit_models({"radiomic": barren}, outcome, compose_signature((VarianceStep(),), SETTINGS, 0), config, engine, 0)
 
 
 def test_a_site_of_one_outcome_is_a_warning_of_the_model(tmp_path):
@@ -158,7 +159,7 @@ def test_a_site_of_one_outcome_is_a_warning_of_the_model(tmp_path):
     table = FeatureTable("radiomic", ids, (*[f"f{j}" for j in range(30)], "site"), X)
     config = ModelsConfig(classifiers=("logistic",), tuning=False, folds=3, signature=SignatureConfig(**LASSO))
     with Engine(tmp_path / "cache", scheduler="serial", progress=False) as engine:
-        (model,) = fit_models({"radiomic": table}, dict(zip(ids, y.tolist(), strict=True)), compose_signature((CombatStep(),), LASSO, 0, ("A", "B")), config, engine, 0)
+        (model,) = fit_models({"radiomic": table}, dict(zip(ids, y.tolist(), strict=True)), compose_signature((CombatStep(),), SETTINGS, 0, ("A", "B")), config, engine, 0)
     assert any("site B has patients of one outcome alone" in w for w in model.warnings)
 
 
@@ -181,7 +182,7 @@ def test_unstable_features_and_the_site_of_a_harmonisation_go_together(tmp_path)
     np.save(tmp_path / "again.npy", again)
     repeats = {"radiomic": (Repeats(ids, tmp_path / "again.npy", digest_file(tmp_path / "again.npy"), StabilityFilter(threshold=0.75)),)}
     config = ModelsConfig(classifiers=("logistic",), tuning=False, folds=3, signature=SignatureConfig(**LASSO))
-    signature = compose_signature((CombatStep(), ImputeStep()), LASSO, 0, ("A", "B"))
+    signature = compose_signature((CombatStep(), ImputeStep()), SETTINGS, 0, ("A", "B"))
     with Engine(tmp_path / "cache", scheduler="serial", progress=False) as engine:
         (free,) = fit_models({"radiomic": table}, dict(zip(ids, y.tolist(), strict=True)), signature, config, engine, 0)
         (kept,) = fit_models({"radiomic": table}, dict(zip(ids, y.tolist(), strict=True)), signature, config, engine, 0, repeats=repeats)

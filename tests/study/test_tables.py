@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from sarcofuse.cli import main
-from sarcofuse.errors import CohortError
+from sarcofuse.errors import CohortError, ConfigError, StageError
 from sarcofuse.metrics import auc
 from sarcofuse.study import RunResult, run
 
@@ -143,3 +143,53 @@ def test_tumours_of_one_patient_stay_together_and_time_to_event_is_told(tmp_path
     again = run(study, scheduler="serial", progress=False, until="evaluation")
     assert any(w.startswith("1 of 240 patients have no follow-up time (P-003); nothing is said of time to event") for w in again.warnings)
     assert json.loads((again.folder / "metrics.json").read_text())["survival"] == []
+
+
+def test_signatures_of_time_to_event(tmp_path: Path) -> None:
+    """Hazard follows a feature, everybody has the event or dies of something else: the Cox signature knows when, which the outcome alone does not tell."""
+    rng = np.random.default_rng(8)
+    ids = [f"P-{i:03d}" for i in range(COUNT)]
+    values = rng.normal(size=(COUNT, 12))
+    time, death = rng.exponential(np.exp(-1.2 * values[:, 0])) * 20, rng.exponential(60, COUNT)
+    event = time <= death
+    frame = pd.DataFrame({"patient_id": ids, "relapse": event.astype(int), "months": np.minimum(time, death).clip(0.01), "died": (~event).astype(int), "split": ["train"] * 160 + ["external"] * 80})
+    frame.to_csv(tmp_path / "cohort.csv", index=False)
+    pd.DataFrame(values, index=pd.Index(ids, name="patient_id"), columns=[f"f{j}" for j in range(12)]).to_csv(tmp_path / "radiomic.csv")
+    text = """
+cohort: {outcome: relapse, time: months, competing: died}
+features: {radiomic: radiomic.csv}
+models: {classifiers: [logistic], primary: [radiomic, logistic], folds: 3, tuning: false, signature: {MODELfolds: 3, repeats: 1, penalties: 20, least: 0}}
+evaluation: {bootstrap: 100}
+"""
+    found = {}
+    for model in ("logistic", "cox"):
+        (tmp_path / f"{model}.yaml").write_text(text.replace("MODEL", f"model: {model}, "), encoding="utf8")
+        result = run(tmp_path / f"{model}.yaml", tmp_path / model, scheduler="serial", progress=False)
+        found[model] = json.loads((result.folder / "models.json").read_text())[0]["signatures"]["radiomic"]
+    assert found["cox"]["coefficients"]["f0"] == pytest.approx(1.2, abs=0.3)  # log hazard ratio of a standard deviation
+    assert found["cox"]["intercept"] == 0.0  # the baseline hazard takes its part
+    assert found["logistic"]["coefficients"].get("f0", 0.0) < 0.9
+    rows = {row["split"]: row for row in json.loads((tmp_path / "cox" / "metrics.json").read_text())["survival"]}
+    assert rows["external"]["harrell_c"]["value"] > 0.7
+    assert rows["external"]["competing"] == int((~event[160:]).sum())
+    assert 0.0 < rows["external"]["integrated_brier"]["value"] < 0.25
+    assert "Mean over these" in (tmp_path / "cox" / "report.html").read_text(encoding="utf8")
+    table = pd.read_csv(tmp_path / "cox" / "predictions.csv")
+    with pytest.raises(SystemExit, match="0"):
+        main(["predict", str(tmp_path / "cox" / "bundle"), "--table", f"radiomic={tmp_path / 'radiomic.csv'}", "--out", str(tmp_path / "risk.json")])
+    risks = {r["patient_id"]: r["risk"] for r in json.loads((tmp_path / "risk.json").read_text())}
+    assert all(risks[p] == r for p, r, s in zip(table["patient_id"], table["risk"], table["split"], strict=True) if s == "external")
+
+
+def test_times_that_are_asked_for_and_not_there(tmp_path: Path) -> None:
+    write_tables(tmp_path)
+    (tmp_path / "study.yaml").write_text(STUDY.replace("signature: {folds", "signature: {model: cox, folds"), encoding="utf8")
+    with pytest.raises(ConfigError, match=r"models.signature.model: cox needs follow-up times; name their column in cohort.time"):
+        run(tmp_path / "study.yaml", scheduler="serial", progress=False)
+    cohort = pd.read_csv(tmp_path / "cohort.csv")
+    cohort["months"] = [np.nan, *range(1, COUNT)]
+    cohort.to_csv(tmp_path / "cohort.csv", index=False)
+    text = STUDY.replace("signature: {folds", "signature: {model: cox, folds").replace("{outcome: relapse,", "{outcome: relapse, time: months,")
+    (tmp_path / "study.yaml").write_text(text, encoding="utf8")
+    with pytest.raises(StageError, match=r"models.signature.model is cox, and 1 of \d+ training patients have no follow-up time"):
+        run(tmp_path / "study.yaml", scheduler="serial", progress=False)

@@ -50,7 +50,7 @@ def read_cohort(config: CohortConfig, folder: Path, seed: int, *, imaging: bool 
         raise CohortError(message)
     split = {p.patient_id: p.split for p in scan.patients}
     warnings = [*scan.warnings, *(few_patients(scan) if outcomes else [])]
-    return Cohort(tuple(scan.patients), Outcomes(scan.outcome, split, scan.times), tuple(scan.set_aside), tuple(warnings), scan.groups)
+    return Cohort(tuple(scan.patients), Outcomes(scan.outcome, split, scan.times, scan.competing), tuple(scan.set_aside), tuple(warnings), scan.groups)
 
 
 def few_patients(scan: Scan) -> list[str]:

@@ -40,6 +40,8 @@ class Scan:
         What each patient's row belongs to; empty where the table has no such column.
     times : dict of str to float
         Follow-up time in months, of those who have one; empty where the table has no such column.
+    competing : set of str
+        Patients whose follow-up ended with a death of something else.
     """
 
     patients: list[Patient] = field(default_factory=list)
@@ -49,6 +51,7 @@ class Scan:
     warnings: list[str] = field(default_factory=list)
     groups: dict[str, str] = field(default_factory=dict)
     times: dict[str, float] = field(default_factory=dict)
+    competing: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -134,6 +137,8 @@ def _columns(table: TextTable, config: CohortConfig, *, imaging: bool, outcomes:
             wanted["cohort.group"] = config.group
         if config.time is not None:
             wanted["cohort.time"] = config.time
+        if config.competing is not None:
+            wanted["cohort.competing"] = config.competing
     pairs = [*wanted.items(), *(("cohort.clinical", c) for c in config.clinical)]
     listed = ", ".join(table.columns[:20]) + (", ..." if len(table.columns) > 20 else "")
     found = []
@@ -143,6 +148,7 @@ def _columns(table: TextTable, config: CohortConfig, *, imaging: bool, outcomes:
             hint = f"; did you mean {near[0]!r}?" if near else ""
             found.append(f"there is no column {name!r} ({setting}){hint} The columns are: {listed}" if hint else f"there is no column {name!r} ({setting}); the columns are: {listed}")
     sealed = {config.outcome: "the outcome", config.patient_id: "the identifier", config.split_column: "the split"} | ({config.time: "the follow-up time"} if config.time else {})
+    sealed |= {config.competing: "the competing death"} if config.competing else {}
     found += [f"column {c!r} is {sealed[c]} and must not be a clinical variable (cohort.clinical)" for c in config.clinical if c in sealed]
     return found
 
@@ -306,6 +312,21 @@ def _finish(scan: Scan, rows: list[_Row], split: dict[str, Split], table: TextTa
         odd = len(rows) - len(scan.times)
         if odd:
             scan.warnings.append(f"follow-up time (column {config.time!r}) is missing or not a positive number for {odd} of {len(rows)} patients")
+    if config.competing is not None and config.competing in table.columns:
+        _competing(scan, rows, table, config.competing)
+
+
+def _competing(scan: Scan, rows: list[_Row], table: TextTable, column: str) -> None:
+    """Read who died of something else; nobody can have that and the event, as follow-up ends with whichever comes first."""
+    for row in rows:
+        text = row.cells[column]
+        value = None if missing(text) else number(text, decimal_comma=table.decimal_comma)
+        if not missing(text) and value not in (0.0, 1.0):
+            scan.problems.append(f"patient {row.patient_id}: competing death (column {column!r}) must be 0 or 1, found {text!r}")
+        elif value == 1.0 and row.outcome == 1:
+            scan.problems.append(f"patient {row.patient_id} has both the event and a competing death (column {column!r}); expected the one that came first")
+        elif value == 1.0:
+            scan.competing.add(row.patient_id)
 
 
 def _classes(scan: Scan, split: dict[str, Split], folds: int) -> None:

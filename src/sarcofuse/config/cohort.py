@@ -37,7 +37,8 @@ class CohortConfig(Section):
 
     file: Annotated[Path, Field(description="Table of patients (.csv), one row a patient; relative to study.yaml.")] = Path("cohort.csv")
     outcome: Annotated[str, Field(description="Column of the outcome: 1 the event happened, 0 it did not.")] = "recurrence"
-    time: Annotated[str | None, Field(description="Column of the follow-up time in months, if there is one.")] = None
+    time: Annotated[str | None, Field(description="Column of the follow-up time in months, if there is one: of the event, or of the last sight without it.")] = None
+    competing: Annotated[str | None, Field(description="Column that is 1 where follow-up ended with a death of something else, and 0 or empty elsewhere (with time).")] = None
     patient_id: Annotated[str, Field(description="Column of the patient's identifier; every value once.")] = "patient_id"
     image: Annotated[str, Field(description="Column of the image: NIfTI file or DICOM folder, relative to the table.")] = "image"
     mask: Annotated[str, Field(description="Column of the tumour mask on the image's grid; may be empty or absent.")] = "mask"

@@ -12,8 +12,10 @@ from sarcofuse.config.selection import CombatStep, SelectionStep
 
 
 class SignatureConfig(Section):
-    """LASSO signatures: the linear predictor of an L1-penalised logistic regression."""
+    """LASSO signatures: the linear predictor of an L1-penalised logistic regression, or Cox model."""
 
+    model: Annotated[Literal["logistic", "cox"], Field(description="`logistic` learns from the outcome; `cox` from the time to it as well, in months (cohort.time).")] = "logistic"
+    l1_ratio: Annotated[float, Field(gt=0, le=1, description="1 for the LASSO; less for an elastic net, which keeps correlated features together.")] = 1.0
     folds: Annotated[int, Field(ge=2, description="Inner folds that choose the penalty and give out-of-fold signatures.")] = 5
     repeats: Annotated[int, Field(ge=1, description="How often the cross-validation that chooses the penalty is repeated with other folds.")] = 3
     penalties: Annotated[int, Field(ge=2, description="Penalties on the path.")] = 50
@@ -52,5 +54,8 @@ class ModelsConfig(Section):
     def _check_selection(self) -> Self:
         if sum(isinstance(s, CombatStep) for s in self.selection) > 1:
             message = "selection harmonises (combat) more than once; keep one of the steps"
+            raise ValueError(message)
+        if self.selection and self.signature.model == "cox":
+            message = "selection is made for the outcome, not for the time to it; take signature.model: logistic, or leave selection out"
             raise ValueError(message)
         return self

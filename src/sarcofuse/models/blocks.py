@@ -32,11 +32,14 @@ class Beside:
         Features measured again: those that are not stable over the patients that a signature learns from are kept from it.
     group : ndarray of int, shape (patients,), or None
         Rows of one number stay together in the signature's own folds, too.
+    time : ndarray of float64, shape (patients,), or None
+        Time of the event or of the last sight without it, for signatures that learn from it.
     """
 
     patient_ids: tuple[str, ...] = ()
     repeats: tuple[Repeats, ...] = ()
     group: Integers | None = None
+    time: Floats | None = None
 
     def of(self, rows: NDArray[np.bool_]) -> Beside:
         """Keep some of the rows.
@@ -52,12 +55,12 @@ class Beside:
             What is known of them.
         """
         who = tuple(p for p, kept in zip(self.patient_ids, rows, strict=True) if kept) if self.repeats else ()
-        return replace(self, patient_ids=who, group=None if self.group is None else self.group[rows])
+        return replace(self, patient_ids=who, group=None if self.group is None else self.group[rows], time=None if self.time is None else self.time[rows])
 
     @property
     def key(self) -> str:
         """What a result depends on."""
-        return digest(self.patient_ids, [r.key for r in self.repeats], None if self.group is None else digest_arrays(self.group))
+        return digest(self.patient_ids, [r.key for r in self.repeats], *[None if a is None else digest_arrays(a) for a in (self.group, self.time)])
 
 
 NOTHING = Beside()
@@ -145,7 +148,7 @@ def fit_signature(signature: Signature, X: Floats, y: Floats, beside: Beside = N
     y : ndarray of 0 and 1, shape (patients,)
         Outcome.
     beside : Beside
-        What is known of the rows; groups are handed to ``fit(X, y, groups=...)``.
+        What is known of the rows; with times, the signature is given two columns, time and event; groups are handed to ``fit(X, y, groups=...)``.
 
     Returns
     -------
@@ -163,6 +166,7 @@ def fit_signature(signature: Signature, X: Floats, y: Floats, beside: Beside = N
     from sklearn.utils.validation import has_fit_parameter
 
     values = _without_unstable(X, beside)
+    y = y if beside.time is None else np.column_stack([beside.time, y])
     if beside.group is None:
         return clone(signature).fit(values, y)
     if not has_fit_parameter(signature, "groups"):

@@ -149,7 +149,7 @@ def prepare(tables: Mapping[str, FeatureTable], outcome: Mapping[str, int], reci
     """
     sets = feature_sets(tables, recipe.config)
     wanted = [(s, c) for s in sets for c in recipe.config.classifiers]
-    data = gather({b: tables[b] for s in sets for b in s.blocks}, outcome, recipe.config, recipe.seed, recipe.groups)
+    data = gather({b: tables[b] for s in sets for b in s.blocks}, outcome, recipe.config, recipe.seed, recipe.groups, recipe.times)
     if only is not None:
         there = {(s.name, c) for s, c in wanted}
         absent = [m for m in only if m not in there]

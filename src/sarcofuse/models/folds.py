@@ -58,6 +58,8 @@ class Training:
         Outer fold of each patient in each repeat.
     warnings : tuple of str
         What came up.
+    time : ndarray of float64, shape (patients,), or None
+        Follow-up time, where signatures learn from it.
     """
 
     patient_ids: tuple[str, ...]
@@ -67,6 +69,7 @@ class Training:
     group: Integers | None
     fold: Integers
     warnings: tuple[str, ...]
+    time: Floats | None = None
 
     def outer(self) -> list[Round]:
         """Give the rounds of the outer cross-validation, repeat by repeat.
@@ -131,7 +134,9 @@ def inner_folds(y: Floats, group: Integers | None, folds: int, seed: int) -> Int
     return grouped_folds(y, group, folds, [seed, 2]) if min(event.sum(), (1 - event).sum()) >= 2 else None
 
 
-def gather(tables: Mapping[str, FeatureTable], outcome: Mapping[str, int], config: ModelsConfig, seed: int, groups: Mapping[str, str] | None) -> Training:
+def gather(
+    tables: Mapping[str, FeatureTable], outcome: Mapping[str, int], config: ModelsConfig, seed: int, groups: Mapping[str, str] | None, times: Mapping[str, float] | None = None
+) -> Training:
     """Put the training patients in order and deal the outer folds.
 
     Parameters
@@ -176,7 +181,18 @@ def gather(tables: Mapping[str, FeatureTable], outcome: Mapping[str, int], confi
     count = int(fold.max()) + 1
     if count < config.folds:
         warnings.append(f"{count} outer folds instead of {config.folds}: there are only {min(events, others)} training {unit} {'with' if events <= others else 'without'} the event")
-    return Training(patients, y, {b: t.rows(patients) for b, t in tables.items()}, {b: t.names for b, t in tables.items()}, group, fold, tuple(warnings))
+    names = {b: t.names for b, t in tables.items()}
+    return Training(patients, y, {b: t.rows(patients) for b, t in tables.items()}, names, group, fold, tuple(warnings), _time_of(patients, times))
+
+
+def _time_of(patients: Sequence[str], times: Mapping[str, float] | None) -> Floats | None:
+    if times is None:
+        return None
+    bare = [p for p in patients if p not in times]
+    if bare:
+        message = f"models.signature.model is cox, and {len(bare)} of {len(patients)} training patients have no follow-up time; complete the column, or take model: logistic"
+        raise StageError(message)
+    return np.array([float(times[p]) for p in patients])
 
 
 def _numbers(patients: Sequence[str], groups: Mapping[str, str] | None) -> Integers | None:

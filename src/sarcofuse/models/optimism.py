@@ -93,7 +93,7 @@ def _risks(work: Work, chosen: FeatureSet, model: FittedModel, drawn: Sequence[I
         train = np.arange(both.size) < rows.size
         for block in chosen.blocks:
             again = recipe.repeats.get(block, ())
-            beside = Beside(tuple(data.patient_ids[i] for i in both) if again else (), again, identity[both])
+            beside = Beside(tuple(data.patient_ids[i] for i in both) if again else (), again, identity[both], None if data.time is None else data.time[both])
             tasks.append(signature_task(f"{block} bootstrap", recipe.signature, data.blocks[block][both], data.y[both], train, inner[at], beside))
     folders = [entry.folder for entry in run_tasks(recipe.engine, "signatures", learn_signatures, tasks)]
     width = len(chosen.blocks)

@@ -40,6 +40,8 @@ class Recipe:
         Group of each patient; rows of one group stay together in every fold.
     repeats : mapping of str to tuple of Repeats
         By block, features measured again: every fold, inner ones too, leaves out what is not stable over its own training patients.
+    times : mapping of str to float, or None
+        Time of the event or of the last sight without it by patient, where signatures learn from it (`sarcofuse.signature.CoxSignature`).
     """
 
     signature: Signature
@@ -48,6 +50,7 @@ class Recipe:
     seed: int
     groups: Mapping[str, str] | None = None
     repeats: Mapping[str, tuple[Repeats, ...]] = field(default_factory=dict)
+    times: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,7 +105,7 @@ class Work:
         tasks = []
         for block, at in places:
             used = rounds[at].train | rounds[at].test
-            beside = Beside(data.patient_ids, self.recipe.repeats.get(block, ()), data.group).of(used)
+            beside = Beside(data.patient_ids, self.recipe.repeats.get(block, ()), data.group, data.time).of(used)
             values = data.blocks[block] if used.all() else data.blocks[block][used]  # one array for all rounds, not a copy each
             tasks.append(signature_task(f"{block} {rounds[at].name}", self.recipe.signature, values, data.y[used], rounds[at].train[used], inner[at], beside))
         return {place: entry.folder for place, entry in zip(places, run_tasks(self.recipe.engine, "signatures", learn_signatures, tasks), strict=True)}

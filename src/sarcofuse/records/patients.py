@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -54,13 +54,16 @@ class Outcomes:
         Split by patient.
     times : mapping of str to float, optional
         Follow-up time in months by patient, where it is known; sealed like the outcomes.
+    competing : collection of str, optional
+        Patients whose follow-up ended with a death of something else; sealed, too.
     """
 
-    def __init__(self, values: Mapping[str, int], split: Mapping[str, Split], times: Mapping[str, float] | None = None) -> None:
+    def __init__(self, values: Mapping[str, int], split: Mapping[str, Split], times: Mapping[str, float] | None = None, competing: Collection[str] = ()) -> None:
         self._training = {k: v for k, v in values.items() if split[k] == "train"}
         self.__sealed = {k: v for k, v in values.items() if split[k] != "train"}
         self.__times = dict(times or {})
         self.__training_times = {p: t for p, t in self.__times.items() if split.get(p) == "train"}
+        self.__competing = frozenset(competing)
         self._openings: list[str] = []
 
     @property
@@ -87,6 +90,16 @@ class Outcomes:
             Months by patient, where they are known.
         """
         return dict(self.__times)
+
+    def open_competing(self) -> frozenset[str]:
+        """Give those whose follow-up ended with a death of something else, for the evaluation.
+
+        Returns
+        -------
+        frozenset of str
+            Patients.
+        """
+        return self.__competing
 
     def open(self, purpose: str) -> dict[str, int]:
         """Break the seal: the outcomes of internal and external patients, counted.

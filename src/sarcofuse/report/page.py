@@ -51,7 +51,7 @@ def write_report(run: Path) -> Path:
         version=(folder.run.get("versions") or {}).get("sarcofuse", ""),
         chapters=chapters,
         following=lambda kind: next(numbers[kind]),
-        missing=[(part.what, ", ".join(n.partition(":")[0] for n in part.needs if not folder.has(n))) for part in missing],
+        missing=[(part.what, ", ".join(" of ".join(n.split(":")[::-1]) for n in part.needs if not folder.has(n))) for part in missing],
     )
     _forget_old_pictures(studio)
     file = folder.path / "report.html"

@@ -67,7 +67,11 @@ SECTIONS: tuple[Section, ...] = (
     Section(
         "signatures",
         "Signatures",
-        (Part("signatures", ("models.json",), signatures.signatures), Part("stable features", ("stability.csv",), signatures.stable, expected=False)),
+        (
+            Part("signatures", ("models.json",), signatures.signatures),
+            Part("stable features", ("stability.csv",), signatures.stable, expected=False),
+            Part("grey levels", ("features/levels.csv",), signatures.levels, expected=False),
+        ),
     ),
     Section(
         "models",

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_consistent_length, validate_data
 
 from sarcofuse.signature.base import Floats, PenalisedSignature
-from sarcofuse.signature.path import PathSettings
+from sarcofuse.signature.path import PathSettings, Walker
 
 
 class CoxSignature(PenalisedSignature):
@@ -112,6 +112,10 @@ class CoxSignature(PenalisedSignature):
 
     def _enough(self, y: Floats) -> bool:
         return bool(y[:, 1].sum() >= 2)
+
+    def _settle(self, walker: Walker, best: int, factors: Floats, weights: Floats | None) -> None:
+        super()._settle(walker, best, factors, weights)
+        self.intercept_ = 0.0  # the baseline hazard takes its part
 
     def _deal(self, y: Floats, seed: list[int]) -> NDArray[np.int64]:
         """Deal so that every fold has its share of events and of patients, and at least one event."""

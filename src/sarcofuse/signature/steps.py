@@ -11,9 +11,11 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils import ClassifierTags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sarcofuse.config import SignatureConfig
 from sarcofuse.config.selection import SelectionStep, combat_step
 from sarcofuse.errors import StepError
 from sarcofuse.metrics import stratified_folds
+from sarcofuse.signature.cox import CoxSignature
 from sarcofuse.signature.embedded import BorutaSelector, L1Selector
 from sarcofuse.signature.gaps import MedianImputer, VarianceFilter
 from sarcofuse.signature.harmonise import ComBat
@@ -278,15 +280,15 @@ def _named(place: int, settings: Mapping[str, Any], error: ValueError) -> StepEr
     return StepError(f"step {place + 1} of the selection ({settings['kind']}): {error}")
 
 
-def compose_signature(selection: Sequence[SelectionStep], lasso: Mapping[str, Any], seed: int, sites: Sequence[str] = ()) -> LassoSignature | SteppedSignature:
+def compose_signature(selection: Sequence[SelectionStep], settings: SignatureConfig, seed: int, sites: Sequence[str] = ()) -> LassoSignature | CoxSignature | SteppedSignature:
     """Put steps and LASSO together.
 
     Parameters
     ----------
     selection : sequence of SelectionStep
         The steps, in order.
-    lasso : mapping
-        Settings of the `LassoSignature`.
+    settings : SignatureConfig
+        Settings of the LASSO.
     seed : int
         Seed of whatever draws.
     sites : sequence of str
@@ -294,9 +296,12 @@ def compose_signature(selection: Sequence[SelectionStep], lasso: Mapping[str, An
 
     Returns
     -------
-    LassoSignature or SteppedSignature
+    LassoSignature, CoxSignature or SteppedSignature
         Unfitted; without steps the LASSO by itself.
     """
+    lasso = settings.model_dump(exclude={"model"})
+    if settings.model == "cox":
+        return CoxSignature(**lasso, seed=seed)
     if not selection:
         return LassoSignature(**lasso, seed=seed)
     harmonised = combat_step(tuple(selection))
@@ -307,4 +312,4 @@ def compose_signature(selection: Sequence[SelectionStep], lasso: Mapping[str, An
             del plain["spare"], plain["covariates"]
             plain["labels"] = list(sites)
         steps.append(plain)
-    return SteppedSignature(steps, dict(lasso), 0 if harmonised is None else 1 + len(harmonised.covariates), seed)
+    return SteppedSignature(steps, lasso, 0 if harmonised is None else 1 + len(harmonised.covariates), seed)

@@ -160,7 +160,8 @@ def _load(folder: Path, study: Path | None, engine: Engine) -> _Case:
     repeats = _repeats(folder, cohort, tables, config.models)
     tables, plan = with_plan(tables, cohort.patients, config.models)
     signature = make_signature(config.models.signature, config.seed, config.models.selection, () if plan is None else plan.sites)
-    recipe = Recipe(signature, plain, engine, config.seed, cohort.groups, repeats)
+    times = cohort.outcomes.times if config.models.signature.model == "cox" else None
+    recipe = Recipe(signature, plain, engine, config.seed, cohort.groups, repeats, times)
     return _Case(tables, _complete(cohort, tables), recipe, lead)
 
 

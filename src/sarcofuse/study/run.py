@@ -13,10 +13,10 @@ from sarcofuse.errors import ConfigError, StageError
 from sarcofuse.records import SPLITS, Case, Cohort, FeatureTable, MaskQuality, Prediction, SetAside
 from sarcofuse.runtime import Engine, digest_file, read_json, write_json, write_table
 from sarcofuse.study.folder import RunFolder
+from sarcofuse.study.followup import known_patients
 from sarcofuse.study.harmonise import plan_harmonisation, with_plan
 
 if TYPE_CHECKING:
-    from sarcofuse.evaluation import PatientData
     from sarcofuse.models import FittedModel, Repeats
     from sarcofuse.models.record import Signature
 
@@ -243,7 +243,9 @@ def _models(state: _Study) -> None:
     training = [p.patient_id for p in complete if p.split == "train"]
     tables = {name: FeatureTable(name, tuple(training), t.names, t.rows(training)) for name, t in state.tables.items()}
     signature = make_signature(config.models.signature, config.seed, config.models.selection, () if plan is None else plan.sites)
-    state.models = models.fit_models(tables, {p: outcome[p] for p in training}, signature, config.models, state.engine, config.seed, groups=state.cohort.groups, repeats=state.repeats)
+    times = state.cohort.outcomes.times if config.models.signature.model == "cox" else None
+    recipe = models.Recipe(signature, config.models, state.engine, config.seed, state.cohort.groups, state.repeats, times)
+    state.models = models.fit_chosen(tables, {p: outcome[p] for p in training}, recipe)
     lead = lead_model(state.models, config)
     for model in state.models:
         state.folder.warnings += [w for w in model.warnings if w not in state.folder.warnings]
@@ -273,36 +275,25 @@ def make_signature(config: SignatureConfig, seed: int, selection: Sequence[Selec
 
     Returns
     -------
-    LassoSignature or SteppedSignature
+    LassoSignature, CoxSignature or SteppedSignature
         Unfitted.
     """
     from sarcofuse.signature import compose_signature
 
-    return compose_signature(selection, config.model_dump(), seed, sites)
+    return compose_signature(selection, config, seed, sites)
 
 
 def _evaluate(state: _Study) -> None:
     from sarcofuse.evaluation import evaluate
 
     state.folder.note_opening("evaluation", state.predictions)
-    result = evaluate(state.predictions, state.cohort.outcomes, state.config.evaluation, state.config.seed, patients=_known(state))
+    patients, config, warnings = known_patients(state.cohort, state.predictions, state.config.evaluation, state.config.cohort.time)
+    result = evaluate(state.predictions, state.cohort.outcomes, config, state.config.seed, patients=patients)
+    state.folder.warnings += warnings
     state.folder.warnings += [w for w in result.warnings if w not in state.folder.warnings]
     metrics = {**result.metrics, "segmentation": _dice_by_split(state.quality), "bayes": _bayes(state)}
     write_json(metrics, state.folder.path / "metrics.json")
     write_json(result.curves, state.folder.path / "curves.json")
-
-
-def _known(state: _Study) -> PatientData:
-    """Give the evaluation clinical columns and follow-up times; times only where every patient has one, as figures over some would be of a chosen few."""
-    from sarcofuse.evaluation import PatientData
-
-    predicted = {p.patient_id for p in state.predictions}
-    times = state.cohort.outcomes.open_times()
-    bare = sorted(predicted - set(times))
-    if times and bare:
-        who = f"{len(bare)} of {len(predicted)} patients have no follow-up time ({', '.join(bare[:5])})"
-        state.folder.warnings.append(f"{who}; nothing is said of time to event. Complete the column {state.config.cohort.time!r}")
-    return PatientData(clinical={p.patient_id: p.clinical for p in state.cohort.patients}, time={} if bare else {p: times[p] for p in sorted(predicted)})
 
 
 def _dice_by_split(quality: Sequence[MaskQuality]) -> list[dict[str, object]]:

@@ -97,6 +97,29 @@ def stable(run: RunFolder, studio: Studio) -> list[Block]:  # noqa: ARG001 - eve
     return [Paragraph(text)]
 
 
+def levels(run: RunFolder, studio: Studio) -> list[Block]:  # noqa: ARG001 - every part has this form
+    """Tabulate how many grey levels the bins gave, image by image.
+
+    Parameters
+    ----------
+    run : RunFolder
+        What there is to show.
+    studio : Studio
+        Who draws.
+
+    Returns
+    -------
+    list of Block
+        What to print.
+    """
+    import pandas as pd
+
+    frame = pd.read_csv(run.path / "features" / "levels.csv")
+    rows = [[image, str(fewest), f"{median:g}", str(most)] for image, fewest, median, most in frame.itertuples(index=False)]
+    caption = "Grey levels that occur in a tumour, in each image that texture was measured on. Texture of a few levels says little; sarcofuse radiomics --advise proposes bins that suit the cohort."
+    return [Table(caption, ("Image", "Fewest", "Median", "Most"), rows)]
+
+
 def by_block(run: RunFolder) -> dict[str, Mapping[str, Any]]:
     """Collect one signature a block: the primary model's where it has one, else the first model's.
 

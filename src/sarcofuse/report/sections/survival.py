@@ -145,7 +145,7 @@ def _at_times(run: RunFolder, mine: Mapping[str, Mapping[str, Any]]) -> list[Blo
     kinds = [("timed_auc", "AUC"), *([("timed_brier", "Brier score")] if scored else [])]
     rows: list[list[Cell | str]] = []
     for time in times:
-        row: list[Cell | str] = [f"{time:g}"]
+        row: list[Cell | str] = [f"{time:.4g}"]
         for entry in mine.values():
             row += [_cell(next((a for a in entry.get(key) or () if float(a["time"]) == time), None)) for key, _ in kinds]
         rows.append(row)
