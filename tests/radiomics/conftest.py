@@ -28,7 +28,9 @@ class Oracle:
 
 @pytest.fixture(scope="module")
 def oracle(request, tmp_path_factory):
-    python = request.config.getoption("--oracle") or (sys.executable if importlib.util.find_spec("radiomics") else None)
+    found = importlib.util.find_spec("radiomics")
+    installed = found is not None and found.submodule_search_locations is not None  # a package: a benchmark of this name is a file
+    python = request.config.getoption("--oracle") or (sys.executable if installed else None)
     if python is None:
         pytest.skip("PyRadiomics is not installed: pip install sarcofuse[oracle], or pytest --oracle PYTHON with an interpreter that has it")
     found = Oracle(python, tmp_path_factory.mktemp("oracle"))

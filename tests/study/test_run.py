@@ -14,7 +14,7 @@ from sarcofuse.cli import main
 from sarcofuse.config import SignatureConfig, read_study
 from sarcofuse.errors import BundleError, ConfigError
 from sarcofuse.records import Patient
-from sarcofuse.signature import LassoSignature
+from sarcofuse.signature import CoxSignature, LassoSignature
 from sarcofuse.study import RunResult, demo, run
 from sarcofuse.study.run import make_signature
 from tests.study.conftest import PATIENTS, small_study
@@ -179,9 +179,12 @@ def test_tables_alone_give_the_modelling_half(finished: RunResult, home: Path, t
 
 
 def test_every_setting_of_the_signature_reaches_it() -> None:
-    config = SignatureConfig(folds=4, repeats=2, penalties=9, ratio=0.1, rule="1se", least=2, correlation=0.8)
+    config = SignatureConfig(model="cox", l1_ratio=0.5, folds=4, repeats=2, penalties=9, ratio=0.1, rule="1se", least=2, correlation=0.8)
     assert config.model_dump().items() & SignatureConfig().model_dump().items() == set(), "the test changes every setting"
-    assert make_signature(config, 7).get_params() == {**LassoSignature().get_params(), **config.model_dump(), "seed": 7}
+    for model, kind in (("cox", CoxSignature), ("logistic", LassoSignature)):
+        made = make_signature(config.model_copy(update={"model": model}), 7)
+        assert type(made) is kind
+        assert made.get_params() == {**kind().get_params(), **config.model_dump(exclude={"model"}), "seed": 7}
 
 
 def test_the_smallest_demo_has_no_more_folds_than_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

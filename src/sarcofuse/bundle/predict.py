@@ -217,9 +217,10 @@ class Bundle:
         found: list[Risk] = []
         for item in chosen:
             own = {name: _columns(tables, name, self.manifest.columns[name]) for name in item.blocks}
-            present = [p for p in patient_ids if all(p in t.patient_ids for t in own.values())]
+            everywhere = set.intersection(*(set(t.patient_ids) for t in own.values()))
+            present = [p for p in patient_ids if p in everywhere]
             values = risks(self.model(item), own, present)
-            notes = {p: self._unlike_training(item, own, p) for p in present}
+            notes = self._unlike_training(item, own, present)
             found += [Risk(p, values[p], values[p] >= item.threshold, item.threshold, f"{item.features}-{item.classifier}", notes[p]) for p in present]
         return found
 
@@ -267,20 +268,22 @@ class Bundle:
             warnings=item.warnings,
         )
 
-    def _unlike_training(self, item: BundledModel, tables: Mapping[str, FeatureTable], patient_id: str) -> tuple[str, ...]:
-        notes = []
+    def _unlike_training(self, item: BundledModel, tables: Mapping[str, FeatureTable], patient_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Tell of each patient what training has not seen the like of, or what is missing."""
+        notes: dict[str, list[str]] = {p: [] for p in patient_ids}  # each once
         for name, table in tables.items():
-            ranges = self.manifest.training_ranges.get(name, {})
-            used = _used(item, name) or set(table.names)
-            row = dict(zip(table.names, table.rows([patient_id])[0], strict=True))
-            known = {n: v for n, v in row.items() if n in used and n in ranges}
-            out = [n for n, v in known.items() if np.isfinite(v) and not ranges[n][0] <= v <= ranges[n][1]]
-            missing = [n for n, v in known.items() if not np.isfinite(v)]
-            if out:
-                notes.append(f"{len(out)} of {len(known)} {name} features lie outside the training range: {', '.join(out[:3])}{' ...' if len(out) > 3 else ''}")
-            if missing:
-                notes.append(f"{len(missing)} of {len(known)} {name} features are not defined for this tumour and were imputed")
-        return tuple(notes)
+            ranges, used = self.manifest.training_ranges.get(name, {}), _used(item, name) or set(table.names)
+            at = [i for i, n in enumerate(table.names) if n in used and n in ranges]
+            known = [table.names[i] for i in at]
+            values, ends = table.rows(list(notes))[:, at], np.array([ranges[n] for n in known], dtype=np.float64).reshape(-1, 2)
+            finite = np.isfinite(values)
+            for own, there, out in zip(notes.values(), finite, finite & ((values < ends[:, 0]) | (values > ends[:, 1])), strict=True):
+                if out.any():
+                    beyond = [known[i] for i in np.flatnonzero(out)]
+                    own.append(f"{len(beyond)} of {len(known)} {name} features lie outside the training range: {', '.join(beyond[:3])}{' ...' if len(beyond) > 3 else ''}")
+                if not there.all():
+                    own.append(f"{np.count_nonzero(~there)} of {len(known)} {name} features are not defined for this tumour and were imputed")
+        return {p: tuple(own) for p, own in notes.items()}
 
 
 def load_bundle(folder: Path | str) -> Bundle:

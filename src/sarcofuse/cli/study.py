@@ -90,9 +90,11 @@ def _tell(result: RunResult) -> None:
     if result.finished == "report":
         from sarcofuse.runtime import read_json
 
-        for row in read_json(result.folder / "metrics.json")["models"]:
+        rows = read_json(result.folder / "metrics.json")["models"]
+        width = max((len(row["features"]) for row in rows), default=0)
+        for row in rows:
             if row["split"] == "external" or (row["split"] == "internal" and not _has_external(result.folder)):
-                typer.echo(f"{row['features']:<10}{row['classifier']:<18}{row['split']} AUC {_interval(row['auc'])}")
+                typer.echo(f"{row['features']:<{width}}  {row['classifier']:<16}  {row['split']} AUC {_interval(row['auc'])}")
         typer.echo(f"report: {result.folder / 'report.html'}")
     else:
         typer.echo(f"done up to {result.finished}: {result.folder}")

@@ -151,6 +151,8 @@ def gather(
         Seed of the folds.
     groups : mapping of str to str, or None
         Group of each patient; whoever is not named is alone.
+    times : mapping of str to float, optional
+        Follow-up time of each patient, where signatures learn from it.
 
     Returns
     -------

@@ -51,12 +51,17 @@ def write_report(run: Path) -> Path:
         version=(folder.run.get("versions") or {}).get("sarcofuse", ""),
         chapters=chapters,
         following=lambda kind: next(numbers[kind]),
-        missing=[(part.what, ", ".join(" of ".join(n.split(":")[::-1]) for n in part.needs if not folder.has(n))) for part in missing],
+        missing=[(part.what, ", ".join(_absence(folder, n) for n in part.needs if not folder.has(n))) for part in missing],
     )
     _forget_old_pictures(studio)
     file = folder.path / "report.html"
     write_text(html, file)
     return file
+
+
+def _absence(folder: RunFolder, name: str) -> str:
+    file, _, key = name.partition(":")
+    return f"{key} in {file}" if key and folder.has(file) else file
 
 
 def _forget_old_pictures(studio: Studio) -> None:
