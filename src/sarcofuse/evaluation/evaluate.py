@@ -104,30 +104,27 @@ def evaluate(
     check_times(predictions, data)
     truth = {**outcomes.open("evaluation"), **outcomes.training}
     groups = grouped(predictions, truth)
-    work = _Work()
     with single_thread():
-        for split in dict.fromkeys(g.split for g in groups):
-            _measure(split, [g for g in groups if g.split == split], config, seed, work)
-        comparisons = compared(groups, work.samplings, work.weights, config)
-        audit = fused(groups, work.samplings, work.areas)
-        parts, tests = subgroups(groups, data.clinical, config, seed) if config.subgroups else ([], [])
-        both = {s: (work.samplings[s], work.weights[s]) for s in work.samplings}
-        survival, lines = follow_up(groups, data, both, config) if data.time else ([], [])
+        metrics, drawn = _judge(groups, data, config, seed)
+    metrics |= {"sample_size": sample_size(groups, candidates or {}), "segmentation": list(segmentation), "bayes": list(bayes)}
+    return Evaluation(_plain(metrics), _plain(drawn), _warnings(groups, metrics["fusion"]))
+
+
+def _judge(groups: Sequence[Group], data: PatientData, config: EvaluationConfig, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Give what metrics.json and curves.json hold of the models."""
+    work = _Work()
+    for split in dict.fromkeys(g.split for g in groups):
+        _measure(split, [g for g in groups if g.split == split], config, seed, work)
+    comparisons = compared(groups, work.samplings, work.weights, config)
+    audit = fused(groups, work.samplings, work.areas)
+    parts, tests = subgroups(groups, data.clinical, config, seed) if config.subgroups else ([], [])
+    both = {s: (work.samplings[s], work.weights[s]) for s in work.samplings}
+    survival, lines = follow_up(groups, data, both, config) if data.time else ([], [])
     places = [(g.features, g.classifier, g.split) for g in groups]
-    metrics = {
-        "format": FORMAT,
-        "models": [work.measured[p] for p in places],
-        "comparisons": comparisons,
-        "fusion": audit,
-        "subgroups": parts,
-        "interactions": tests,
-        "sample_size": sample_size(groups, candidates or {}),
-        "survival": survival,
-        "segmentation": list(segmentation),
-        "bayes": list(bayes),
-    }
+    measured = [work.measured[p] for p in places]
+    metrics = {"format": FORMAT, "models": measured, "comparisons": comparisons, "fusion": audit, "subgroups": parts, "interactions": tests, "survival": survival}
     drawn: dict[str, Any] = {"models": [work.drawn[p] for p in places]}
-    return Evaluation(_plain(metrics), _plain({**drawn, "survival": lines} if lines else drawn), _warnings(groups, audit))
+    return metrics, {**drawn, "survival": lines} if lines else drawn
 
 
 def _measure(split: str, groups: Sequence[Group], config: EvaluationConfig, seed: int, work: _Work) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import json
+from abc import ABC, abstractmethod
 from typing import Any, Self
 
 import numpy as np
@@ -17,7 +18,7 @@ from sarcofuse.models.record import Floats
 _LEAST_LEAF = 0.02
 
 
-class _Boosted(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class _Boosted(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
     """What both have in common.
 
     Parameters
@@ -68,8 +69,9 @@ class _Boosted(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.model_ = self._learn(values, outcome)
         return self
 
+    @abstractmethod
     def _learn(self, values: Floats, y: Floats) -> str:
-        raise NotImplementedError
+        """Learn; give the model as text."""
 
     def decision_function(self, X: ArrayLike) -> Floats:
         """Give the log-odds.
@@ -86,8 +88,9 @@ class _Boosted(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         return self._odds(np.ascontiguousarray(X, dtype=np.float64))
 
+    @abstractmethod
     def _odds(self, values: Floats) -> Floats:
-        raise NotImplementedError
+        """Give the log-odds by the model's text."""
 
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:
         """Give the more probable class.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,18 +26,23 @@ class Signature(Protocol):
     supported_: bool
 
     @property
+    @abstractmethod
     def columns(self) -> NDArray[np.int64]:
         """Columns that `features` gives."""
 
+    @abstractmethod
     def fit(self, X: Floats, y: Floats) -> Any:  # noqa: ANN401 - scikit-learn's interface
         """Learn the signature."""
 
+    @abstractmethod
     def transform(self, X: Floats) -> Floats:
         """Give the signature, shape (patients, 1)."""
 
+    @abstractmethod
     def features(self, X: Floats) -> Floats:
         """Give the selected features, standardised."""
 
+    @abstractmethod
     def get_params(self) -> dict[str, Any]:
         """Give the settings."""
 
@@ -44,6 +50,7 @@ class Signature(Protocol):
 class Keeper(Protocol):
     """What a filter of stable features must offer: `sarcofuse.signature.StabilityFilter` does."""
 
+    @abstractmethod
     def fit(self, X: Floats, y: None = None, repeats: Floats | None = None) -> Any:  # noqa: ANN401 - scikit-learn's interface
         """Choose the features.
 
@@ -57,9 +64,11 @@ class Keeper(Protocol):
             The same patients' features, measured again and again.
         """
 
+    @abstractmethod
     def get_support(self) -> NDArray[np.bool_]:
         """Give the features that are kept."""
 
+    @abstractmethod
     def get_params(self) -> dict[str, Any]:
         """Give the settings."""
 
@@ -119,6 +128,7 @@ class Repeats:
 class Estimator(Protocol):
     """What the bundle keeps of a model: `sarcofuse.models.RiskModel`."""
 
+    @abstractmethod
     def predict_proba(self, X: Floats) -> Floats:
         """Give the probabilities of no event and event, shape (patients, 2)."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, Self
 
 import numpy as np
@@ -14,7 +15,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
-class Sampler(BaseEstimator):  # type: ignore[misc]
+class Sampler(BaseEstimator, ABC):  # type: ignore[misc]
     """What samplers share: `fit` counts the classes, `fit_resample` gives balanced rows. There is no `transform`, so that no sampler can act on patients to be scored.
 
     Parameters
@@ -93,9 +94,9 @@ class Sampler(BaseEstimator):  # type: ignore[misc]
         parts = [self._draw(values[outcome == c], np.flatnonzero(outcome == c), rng) for c in np.unique(outcome)]
         return self._join(values, outcome, parts)
 
+    @abstractmethod
     def _draw(self, values: Floats, rows: Integers, rng: np.random.Generator) -> tuple[Integers, Floats]:
         """Give the rows of one class to keep, and rows to add."""
-        raise NotImplementedError
 
     def _join(self, values: Floats, outcome: NDArray[Any], parts: list[tuple[Integers, Floats]]) -> tuple[Floats, NDArray[Any]]:
         kept = np.sort(np.concatenate([p[0] for p in parts]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, Self
 
 import numpy as np
@@ -16,7 +17,7 @@ from sarcofuse.signature.screen import medians, uncorrelated, varying
 Floats = NDArray[np.float64]
 
 
-class PenalisedSignature(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class PenalisedSignature(TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
     """Linear predictor of a penalised regression; `LassoSignature` and `CoxSignature` say of which.
 
     Attributes
@@ -114,25 +115,25 @@ class PenalisedSignature(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             intercepts[best] -= chosen @ walker.mean
         self.penalty_, self.coef_[self.kept_], self.intercept_ = float(penalties[best]), chosen, float(intercepts[best])
 
+    @abstractmethod
     def _checked(self, X: ArrayLike, y: ArrayLike | None) -> tuple[Floats, Floats]:
         """Check the data; give features and outcome as numbers."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _settings(self) -> PathSettings:
         """Say what is fitted."""
-        raise NotImplementedError
 
     def _weights(self, y: Floats) -> Floats | None:  # noqa: ARG002 - some outcomes decide
         """Give the observation weights, None for equal ones."""
         return None
 
+    @abstractmethod
     def _enough(self, y: Floats) -> bool:
         """Say whether there are events enough to cross-validate."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _deal(self, y: Floats, seed: list[int]) -> NDArray[np.int64]:
         """Deal the patients into folds."""
-        raise NotImplementedError
 
     def transform(self, X: ArrayLike) -> Floats:
         """Give the signature.

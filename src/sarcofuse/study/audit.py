@@ -111,19 +111,23 @@ def audit(run: Path | str, *, study: Path | str | None = None, permutations: int
     finally:
         bar.close()
     chance["reached_by_permutations"] = (1 + sum(a >= honest for a in chance["honest"]["auc"])) / (permutations + 1)
-    checks = [_chance_check(chance["honest"]), *_row_checks(rows)]
-    content = {
+    content = _content(case, rows, recipes, chance)
+    write_json(content, folder / "audit.json")
+    return Audit(folder, all(c["passed"] is not False for c in content["checks"]), content)
+
+
+def _content(case: _Case, rows: dict[str, Any], recipes: Any, chance: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401 - as _recipes gives them
+    """Put together what audit.json holds."""
+    return {
         "format": FORMAT,
         "model": {"features": case.model[0], "classifier": case.model[1]},
         "patients": len(case.outcome),
         "events": sum(case.outcome.values()),
-        "checks": checks,
+        "checks": [_chance_check(chance["honest"]), *_row_checks(rows)],
         "permutations": chance,
         "test_rows": rows,
         "recipes": recipes,
     }
-    write_json(content, folder / "audit.json")
-    return Audit(folder, all(c["passed"] is not False for c in checks), content)
 
 
 def _load(folder: Path, study: Path | None, engine: Engine) -> _Case:
