@@ -5,7 +5,7 @@ from sarcofuse.metrics.concordance import censoring, harrell_c, integrated_brier
 from sarcofuse.metrics.decision import net_benefit, net_reduction, treat_all
 from sarcofuse.metrics.goodness import CalibrationErrors, GoodnessTest, calibration_errors, hosmer_lemeshow
 from sarcofuse.metrics.grouped import group_outcomes, grouped_folds
-from sarcofuse.metrics.hazard import free_of_event, proportional_hazards
+from sarcofuse.metrics.hazard import Hazards, proportional_hazards
 from sarcofuse.metrics.intervals import LeaveOut, acceleration, bca_ends, bca_interval, leave_out, percentile_ends
 from sarcofuse.metrics.operating import RATES, rate_sizes, rates, sensitivity_threshold, wilson_interval, youden_threshold
 from sarcofuse.metrics.precision import average_precision, precision_recall_curve
@@ -23,6 +23,7 @@ __all__ = [
     "CalibrationErrors",
     "Estimate",
     "GoodnessTest",
+    "Hazards",
     "LeaveOut",
     "Reclassification",
     "Reliability",
@@ -47,7 +48,6 @@ __all__ = [
     "delong_interval",
     "delong_test",
     "expected_shrinkage",
-    "free_of_event",
     "group_outcomes",
     "grouped_folds",
     "harrell_c",

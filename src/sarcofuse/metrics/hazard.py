@@ -8,6 +8,8 @@ References
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -17,10 +19,50 @@ from sarcofuse.metrics.survival import StepCurve, timed
 Integers = NDArray[np.int64]
 
 STEEPEST = 10.0  # slope per standard deviation of the score, where events follow it so exactly that the likelihood has no maximum
+LARGEST = 300.0  # exponent that double precision holds with room for a factor
+CONSTANT = 1e-9  # standard deviation, as a share of the score's size, that is rounding
 TOLERANCE = 1e-12
 
 
-def proportional_hazards(time: ArrayLike, event: ArrayLike, score: ArrayLike) -> tuple[float, StepCurve]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Hazards:
+    """A fitted Cox model of one variable.
+
+    Attributes
+    ----------
+    slope : float
+        Log hazard ratio of one unit of the score.
+    centre : float
+        Mean score.
+    baseline : StepCurve
+        Cumulative hazard of a patient with the mean score.
+    """
+
+    slope: float
+    centre: float
+    baseline: StepCurve
+
+    def free(self, score: ArrayLike, at: ArrayLike) -> Floats:
+        """Give the probability to be free of the event.
+
+        Parameters
+        ----------
+        score : array-like, shape (patients,)
+            The variable.
+        at : array-like, shape (times,)
+            When.
+
+        Returns
+        -------
+        ndarray, shape (patients, times)
+            ``exp(-H(t) exp(slope (score - centre)))``; beyond the last event its last value.
+        """
+        odds = np.clip(self.slope * (np.asarray(score, dtype=np.float64) - self.centre), -LARGEST, LARGEST)
+        found: Floats = np.exp(-self.baseline.at(at)[None, :] * np.exp(odds)[:, None])
+        return found
+
+
+def proportional_hazards(time: ArrayLike, event: ArrayLike, score: ArrayLike) -> Hazards:
     """Fit a Cox model of one variable [1]_, with Breslow's handling of ties and his estimate of the baseline [2]_.
 
     Parameters
@@ -34,20 +76,23 @@ def proportional_hazards(time: ArrayLike, event: ArrayLike, score: ArrayLike) ->
 
     Returns
     -------
-    slope : float
-        Log hazard ratio of one unit of the score; 0 for a constant score, and at most 10 per standard deviation in size.
-    hazard : StepCurve
-        Cumulative hazard of a patient with score 0.
+    Hazards
+        The slope is 0 for a constant score, and at most 10 per standard deviation in size.
 
     Raises
     ------
     ValueError
         If times, events and scores are not of one length, or there is no event.
 
+    References
+    ----------
+    .. [1] Cox DR. Regression models and life-tables. J R Stat Soc B 1972;34:187-220.
+    .. [2] Breslow NE. Covariance analysis of censored survival data. Biometrics 1974;30:89-99.
+
     Examples
     --------
-    >>> slope, hazard = proportional_hazards([1, 2, 3, 4], [1, 1, 1, 0], [0, 0, 0, 0])
-    >>> slope, hazard.at([1, 3]).round(4).tolist()
+    >>> model = proportional_hazards([1, 2, 3, 4], [1, 1, 1, 0], [0, 0, 0, 0])
+    >>> model.slope, model.baseline.at([1, 3]).round(4).tolist()
     (0.0, [0.25, 1.0833])
     """
     when, seen = timed(time, event)
@@ -57,38 +102,13 @@ def proportional_hazards(time: ArrayLike, event: ArrayLike, score: ArrayLike) ->
         raise ValueError(message)
     order = np.argsort(when, kind="stable")
     when, seen, centre, width = when[order], seen[order], float(x.mean()), float(x.std())
-    z = (x[order] - centre) / width if width > 0.0 else np.zeros(x.size)
+    varies = width > CONSTANT * float(np.abs(x).max())
+    z = (x[order] - centre) / width if varies else np.zeros(x.size)
     times, count = np.unique(when[seen], return_counts=True)
     first = np.searchsorted(when, times, side="left")
-    slope = _maximise(z, float(z[seen].sum()), first, count) if width > 0.0 else 0.0
-    weight = _from(np.exp(slope * z))[first]
-    own = slope / width if width > 0.0 else 0.0
-    value = np.cumsum(count / weight) * np.exp(-own * centre)
-    nothing = np.full(times.size, np.nan)
-    return own, StepCurve(times, value, nothing, nothing, (when.size - first).astype(np.float64), 0.0)
-
-
-def free_of_event(score: ArrayLike, slope: float, hazard: StepCurve, at: ArrayLike) -> Floats:
-    """Give the probability to be free of the event.
-
-    Parameters
-    ----------
-    score : array-like, shape (patients,)
-        The variable.
-    slope : float
-        From `proportional_hazards`.
-    hazard : StepCurve
-        From `proportional_hazards`.
-    at : array-like, shape (times,)
-        When.
-
-    Returns
-    -------
-    ndarray, shape (patients, times)
-        ``exp(-H(t) exp(slope score))``; beyond the last event its last value.
-    """
-    found: Floats = np.exp(-hazard.at(at)[None, :] * np.exp(slope * np.asarray(score, dtype=np.float64))[:, None])
-    return found
+    slope = _maximise(z, float(z[seen].sum()), first, count) if varies else 0.0
+    value, nothing = np.cumsum(count / _from(np.exp(slope * z))[first]), np.full(times.size, np.nan)
+    return Hazards(slope / width if varies else 0.0, centre, StepCurve(times, value, nothing, nothing, (when.size - first).astype(np.float64), 0.0))
 
 
 def _from(values: Floats) -> Floats:

@@ -61,7 +61,7 @@ def _quartiles(cohort: Cohort, predicted: set[str]) -> tuple[float, ...]:
 
 
 def _free(cohort: Cohort, predictions: Sequence[Prediction], horizons: Sequence[float]) -> dict[tuple[str, str], dict[str, list[float]]]:
-    from sarcofuse.metrics import free_of_event, logit, proportional_hazards
+    from sarcofuse.metrics import logit, proportional_hazards
 
     outcome, times = cohort.outcomes.training, cohort.outcomes.times
     rows: dict[tuple[str, str], list[Prediction]] = {}
@@ -71,7 +71,7 @@ def _free(cohort: Cohort, predictions: Sequence[Prediction], horizons: Sequence[
     for model, own in rows.items():
         training = sorted((p for p in own if p.split == "train"), key=lambda p: p.patient_id)
         scores = logit([p.risk for p in training])
-        slope, hazard = proportional_hazards([times[p.patient_id] for p in training], [outcome[p.patient_id] for p in training], scores)
-        chance = free_of_event(logit([p.risk for p in own]), slope, hazard, horizons)
+        course = proportional_hazards([times[p.patient_id] for p in training], [outcome[p.patient_id] for p in training], scores)
+        chance = course.free(logit([p.risk for p in own]), horizons)
         found[model] = {p.patient_id: row for p, row in zip(own, chance.tolist(), strict=True)}
     return found
