@@ -10,6 +10,7 @@ import numpy as np
 from sarcofuse.report.blocks import ABSENT, Block, Cell, Paragraph, Picture, Table, figure
 from sarcofuse.report.plotting import BLUE, INK, MUTED, ORANGE, Studio, colour_of
 from sarcofuse.report.run_folder import RunFolder, feature_name, model_name, number
+from sarcofuse.report.sections.performance import p_value
 from sarcofuse.runtime import read_json
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def _ablation(rows: Sequence[Mapping[str, Any]]) -> Block:
     table = []
     for r in rows:
         more = r["full_minus_this"]
-        gap: list[Cell | str] = [ABSENT, ABSENT] if more is None else [Cell(figure(more["value"]), _range(more)), figure(more["p"])]
+        gap: list[Cell | str] = [ABSENT, ABSENT] if more is None else [Cell(figure(more["value"]), _range(more)), p_value(number(more["p"]))]
         table.append([" + ".join(feature_name(b) for b in r["blocks"]), Cell(figure(r["auc"]["value"]), _range(r["auc"])), figure(r["independent"]), *gap])
     return Table(caption, ("Blocks", Cell("AUC", "95% CI"), "Independent", Cell("All minus this", "95% CI"), "p"), table)
 
