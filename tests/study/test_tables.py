@@ -184,7 +184,7 @@ evaluation: {bootstrap: 100}
 def test_times_that_are_asked_for_and_not_there(tmp_path: Path) -> None:
     write_tables(tmp_path)
     (tmp_path / "study.yaml").write_text(STUDY.replace("signature: {folds", "signature: {model: cox, folds"), encoding="utf8")
-    with pytest.raises(ConfigError, match=r"models.signature.model: cox needs follow-up times; name their column in cohort.time"):
+    with pytest.raises(ConfigError, match=r"study.yaml: models.signature.model: cox needs follow-up times; name their column in cohort.time$"):
         run(tmp_path / "study.yaml", scheduler="serial", progress=False)
     cohort = pd.read_csv(tmp_path / "cohort.csv")
     cohort["months"] = [np.nan, *range(1, COUNT)]

@@ -83,7 +83,9 @@ def _explain(location: tuple[int | str, ...], kind: str, text: str, found: objec
         near = difflib.get_close_matches(str(location[-1]), _names(location[:-1]), n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         return f"{where} is not a setting{hint}"
-    return f"{where}: {text}, found {found!r}"
+    text = text.removeprefix("Value error, ")
+    said = f"{where}: {text}" if where else text
+    return said if isinstance(found, dict) else f"{said}, found {found!r}"  # a whole section would bury what is said of it
 
 
 def _names(location: tuple[int | str, ...]) -> list[str]:
