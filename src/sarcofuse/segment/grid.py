@@ -20,8 +20,8 @@ class WorkImage:
 
     Attributes
     ----------
-    array : ndarray of float32, shape (z, y, x)
-        Normalised intensities on the working grid.
+    array : ndarray of float32, shape (z, y, x) or (channel, z, y, x)
+        Normalised intensities on the working grid, alone or before further channels.
     spacing : tuple of float
         Working voxel size along x, y, z in mm.
     shape : tuple of int
@@ -115,10 +115,10 @@ def pad_to(array: NDArray[np.float32], factor: Sequence[int]) -> NDArray[np.floa
 
     Parameters
     ----------
-    array : ndarray of float32, shape (z, y, x)
-        Values.
+    array : ndarray of float32
+        Values, of any number of axes.
     factor : sequence of int
-        What each size must be a multiple of.
+        What the size along each axis must be a multiple of.
 
     Returns
     -------

@@ -27,8 +27,8 @@ def probability(network: torch.nn.Module, image: NDArray[np.float32], plan: Plan
     ----------
     network : torch.nn.Module
         In evaluation mode.
-    image : ndarray of float32, shape (z, y, x)
-        Normalised intensities on the working grid.
+    image : ndarray of float32, shape (z, y, x) or (channel, z, y, x)
+        Normalised intensities on the working grid; further channels are flipped with them.
     plan : Plan
         The plan the network was trained by.
     flips : bool
@@ -43,9 +43,10 @@ def probability(network: torch.nn.Module, image: NDArray[np.float32], plan: Plan
 
     device = next(network.parameters()).device
     passes = FLIPS if flips else FLIPS[:1]
-    turned = np.stack([np.flip(image, axes) for axes in passes])
+    channels = image[None] if image.ndim == 3 else image
+    turned = np.stack([np.flip(channels, tuple(axis + 1 for axis in axes)) for axes in passes])
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        seen = _window(network, turned, plan, device) if _too_large(image.shape, plan) else _whole(network, turned, plan, device)
+        seen = _window(network, turned, plan, device) if _too_large(channels.shape[1:], plan) else _whole(network, turned, plan, device)
     found = np.stack([np.flip(one, axes) for one, axes in zip(seen, passes, strict=True)])
     return found[0], found.mean(axis=0, dtype=np.float32) if flips else found[0]
 
@@ -57,11 +58,11 @@ def _too_large(shape: tuple[int, ...], plan: Plan) -> bool:
 def _whole(network: torch.nn.Module, images: NDArray[np.float32], plan: Plan, device: torch.device) -> NDArray[np.float32]:
     import torch
 
-    count, z, y, x = images.shape
-    padded = np.stack([pad_to(image, plan.factor) for image in images])
+    count, _, z, y, x = images.shape
+    padded = pad_to(images, (1, 1, *plan.factor))
     if count == 1:
         padded = np.repeat(padded, 2, axis=0)  # torch has no fast 3D convolution for a single small volume on one thread: two are six times faster than one
-    tensor = torch.from_numpy(padded)[:, None].to(device, memory_format=torch.channels_last_3d)
+    tensor = torch.from_numpy(padded).to(device, memory_format=torch.channels_last_3d)
     return np.ascontiguousarray(torch.sigmoid(network(tensor).float())[:count, 0, :z, :y, :x].cpu().numpy())
 
 
@@ -69,6 +70,6 @@ def _window(network: torch.nn.Module, images: NDArray[np.float32], plan: Plan, d
     import torch
     from monai.inferers.utils import sliding_window_inference
 
-    tensor = torch.from_numpy(images)[:, None].to(device)
+    tensor = torch.from_numpy(images).to(device)
     logits: Any = sliding_window_inference(tensor, plan.shape, 2, network, overlap=0.5, mode="gaussian", padding_mode="replicate")
     return np.ascontiguousarray(torch.sigmoid(logits.float())[:, 0].cpu().numpy())
