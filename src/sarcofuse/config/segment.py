@@ -19,6 +19,13 @@ class RefineConfig(Section):
     fill_holes: Annotated[bool, Field(description="Fill holes inside the mask.")] = True
 
 
+class InferenceConfig(Section):
+    """How the networks see an image; training is not concerned."""
+
+    overlap: Annotated[float, Field(ge=0, le=0.9, description="Share of a window that lies in its neighbour at least, for images larger than the training volumes, which go window by window.")] = 0.5
+    memory_gb: Annotated[float | None, Field(gt=0, description="Memory that one network's activations may take, in GB; empty gives 60 % of a core's part of the machine's memory, or of the GPU's.")] = None
+
+
 class SegmentConfig(Section):
     """Tumour masks: given, or by SegResNet trained within Auto3DSeg."""
 
@@ -31,3 +38,4 @@ class SegmentConfig(Section):
     patch: Annotated[tuple[int, int, int] | None, Field(description="Training patch in voxels along x, y, z; empty takes the whole volume where it fits.")] = None
     device: Annotated[Literal["auto", "cpu", "cuda"], Field(description="`auto` takes a GPU where there is one.")] = "auto"
     refine: Annotated[RefineConfig, Field(description="Clean-up.")] = RefineConfig()
+    inference: Annotated[InferenceConfig, Field(description="How the networks see an image.")] = InferenceConfig()

@@ -6,10 +6,13 @@ import importlib.metadata
 import os
 import platform
 import sys
+from pathlib import Path
 
 from sarcofuse.runtime.engine import available_cores
 
 PACKAGES = ("sarcofuse", "numpy", "scipy", "pandas", "scikit-learn", "numba", "SimpleITK", "torch", "monai", "PyWavelets", "skops", "safetensors", "pydicom", "nibabel", "pydantic")
+
+CONTAINER = Path("/sys/fs/cgroup/memory.max")
 
 
 def versions() -> dict[str, str]:
@@ -29,6 +32,23 @@ def versions() -> dict[str, str]:
     return found
 
 
+def memory_gb() -> float | None:
+    """Give the memory of the machine, or of the container that the process runs in.
+
+    Returns
+    -------
+    float or None
+        In GB; None where the system does not say.
+    """
+    if not hasattr(os, "sysconf"):
+        return None
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    try:
+        return min(total, int(CONTAINER.read_text(encoding="ascii")) / 1e9)
+    except (OSError, ValueError):  # no container, or one without a limit ("max")
+        return total
+
+
 def hardware() -> dict[str, object]:
     """Describe the machine without naming it.
 
@@ -37,7 +57,7 @@ def hardware() -> dict[str, object]:
     dict
         System, processor architecture, cores, memory in GB, GPU if torch is loaded and sees one.
     """
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9 if hasattr(os, "sysconf") else None
+    memory = memory_gb()
     torch = sys.modules.get("torch")
     gpu = torch.cuda.get_device_name(0) if torch is not None and torch.cuda.is_available() else None
     return {"system": platform.system(), "machine": platform.machine(), "cores": available_cores(), "memory_gb": None if memory is None else round(memory, 1), "gpu": gpu}
