@@ -13,13 +13,12 @@ import numpy as np
 
 from sarcofuse.errors import StageError
 from sarcofuse.runtime import atomic_file, report_step, single_thread, write_json
-from sarcofuse.segment.augment import augment, place
+from sarcofuse.segment.batches import Sample, automatic_channels, make_batch, make_batches, read_sample
 from sarcofuse.segment.network import build_network, load_network, save_weights
 from sarcofuse.segment.plan import Plan
 
 if TYPE_CHECKING:
     import torch
-    from numpy.typing import NDArray
 
 WEIGHTS = "weights.safetensors"
 HISTORY = "history.json"
@@ -32,22 +31,6 @@ class _DivergedError(Exception):
     """The loss is no longer a finite number."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Sample:
-    """A training case on the working grid.
-
-    Attributes
-    ----------
-    image : ndarray of float16, shape (z, y, x)
-        Normalised intensities.
-    label : ndarray of uint8, shape (z, y, x)
-        Share of tumour in each voxel, 255 for all of it.
-    """
-
-    image: NDArray[np.float16]
-    label: NDArray[np.uint8]
-
-
 @dataclass
 class _State:
     """All that changes from epoch to epoch."""
@@ -58,23 +41,6 @@ class _State:
     epoch: int = 0
     attempt: int = 0
     losses: list[float] = field(default_factory=list)
-
-
-def read_sample(file: Path) -> Sample:
-    """Read a training case.
-
-    Parameters
-    ----------
-    file : Path
-        ``.npz`` with ``image`` and ``label``.
-
-    Returns
-    -------
-    Sample
-        The case.
-    """
-    with np.load(file, allow_pickle=False) as content:
-        return Sample(content["image"], content["label"])
 
 
 def train_fold(folder: Path, plan: Plan, fold: int, training: Sequence[Path], held_out: Sequence[Path]) -> float:
@@ -160,7 +126,7 @@ def held_out_dice(plan: Plan, weights: Path, files: Sequence[Path]) -> list[floa
     found = []
     for file in files:
         sample = read_sample(file)
-        once, _ = probability(network, sample.image.astype(np.float32), plan, flips=False)
+        once, _ = probability(network, automatic_channels(sample.image.astype(np.float32), plan), plan, flips=False)
         found.append(dice(once > 0.5, sample.label > 127))
     return found
 
@@ -219,7 +185,7 @@ def _epoch(state: _State, plan: Plan, fold: int, samples: Sequence[Sample]) -> f
     total, step = 0.0, state.epoch * len(batches)
     state.network.train()
     for batch in batches:
-        image, share = _batch([samples[i] for i in batch], plan, rng)
+        image, share = make_batch([samples[i] for i in batch], plan, rng)
         for group in state.optimiser.param_groups:
             group["lr"] = learning_rate(plan, step / (plan.epochs * len(batches)), state.attempt)
         with torch.autocast(plan.device, torch.bfloat16, enabled=plan.device == "cuda"):
@@ -235,43 +201,6 @@ def _epoch(state: _State, plan: Plan, fold: int, samples: Sequence[Sample]) -> f
         _follow(state, min(DECAY, step / (step + 10.0)))
         total += float(loss.detach()) * len(batch)
     return total / len(samples)
-
-
-def make_batches(shapes: Sequence[tuple[int, ...]], plan: Plan, rng: np.random.Generator) -> list[NDArray[np.int64]]:
-    """Deal the cases out to batches of like size, so that little is computed on padding.
-
-    Parameters
-    ----------
-    shapes : sequence of tuple of int
-        Shape (z, y, x) of each case.
-    plan : Plan
-        With the batch size and the largest shape.
-    rng : numpy.random.Generator
-        Draws who meets whom, and the order.
-
-    Returns
-    -------
-    list of ndarray of int
-        Indices of the cases; each case comes once.
-    """
-    order = rng.permutation(len(shapes))
-    sizes = np.array([np.prod(np.minimum(shapes[i], plan.shape)) for i in order])
-    order = order[np.argsort(sizes, kind="stable")]
-    batches = [order[i : i + plan.batch] for i in range(0, len(order), plan.batch)]
-    return [batches[i] for i in rng.permutation(len(batches))]
-
-
-def _batch(samples: Sequence[Sample], plan: Plan, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    import torch
-
-    pairs = []
-    largest = np.minimum(np.max([s.image.shape for s in samples], axis=0), plan.shape)
-    z, y, x = (-(-int(size) // f) * f for size, f in zip(largest, plan.factor, strict=True))
-    for sample in samples:
-        image, share = place(sample.image.astype(np.float32), sample.label.astype(np.float32) / np.float32(255.0), (z, y, x), rng)
-        pairs.append(augment(torch.from_numpy(image), torch.from_numpy(share), rng))
-    image_batch, share_batch = (torch.stack([pair[k] for pair in pairs])[:, None].to(plan.device, memory_format=torch.channels_last_3d) for k in (0, 1))
-    return image_batch, share_batch
 
 
 def _follow(state: _State, decay: float) -> None:
