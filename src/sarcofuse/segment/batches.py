@@ -98,8 +98,11 @@ def make_batch(samples: Sequence[Sample], plan: Plan, rng: np.random.Generator) 
     images, shares = [], []
     largest = np.minimum(np.max([s.image.shape for s in samples], axis=0), plan.shape)
     z, y, x = (-(-int(size) // f) * f for size, f in zip(largest, plan.factor, strict=True))
+    if (z, y, x) == tuple(plan.factor):
+        x *= 2  # a single voxel at the deepest level has no deviation to normalise by
     for sample in samples:
-        placed = place(sample.image.astype(np.float32), sample.label.astype(np.float32) / np.float32(255.0), (z, y, x), rng)
+        on_tumour = plan.tumour_share >= 1.0 or rng.random() < plan.tumour_share
+        placed = place(sample.image.astype(np.float32), sample.label.astype(np.float32) / np.float32(255.0), (z, y, x), rng, on_tumour=on_tumour)
         image, share = augment(torch.from_numpy(placed[0]), torch.from_numpy(placed[1]), rng)
         images.append(training_channels(image, share, plan, rng))
         shares.append(share[None])
