@@ -12,7 +12,7 @@ import torch
 
 from sarcofuse.errors import StageError, WeightsError
 from sarcofuse.runtime import read_json
-from sarcofuse.segment import training
+from sarcofuse.segment import batches, training
 from sarcofuse.segment.augment import augment, place
 from sarcofuse.segment.network import build_network, load_network, pick_device, save_weights
 from sarcofuse.segment.plan import Plan
@@ -132,9 +132,21 @@ def test_loss_by_hand():
 
 def test_batches_hold_every_case_once_and_like_sizes():
     shapes = [(4, 4, 4)] * 3 + [(8, 16, 16)] * 4
-    batches = training.make_batches(shapes, PLAN, np.random.default_rng(0))
-    assert sorted(np.concatenate(batches).tolist()) == list(range(7))
-    assert sum(len({shapes[i] for i in batch}) > 1 for batch in batches) <= 1
+    dealt = batches.make_batches(shapes, PLAN, np.random.default_rng(0))
+    assert sorted(np.concatenate(dealt).tolist()) == list(range(7))
+    assert sum(len({shapes[i] for i in batch}) > 1 for batch in dealt) <= 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_batch_has_the_channels_that_the_network_takes(tmp_path: Path, files: list[Path], channels: int):
+    plan = replace(PLAN, network={**NETWORK, "in_channels": channels}, epochs=1)
+    samples = [batches.read_sample(file) for file in files[:2]]
+    image, share = batches.make_batch(samples, plan, np.random.default_rng(0))
+    assert image.shape == (2, channels, 8, 16, 16)  # cropped to the plan's patch
+    assert share.shape == (2, 1, 8, 16, 16)
+    assert torch.equal(image[:, :1], batches.make_batch(samples, PLAN, np.random.default_rng(0))[0])  # the image is the same, whatever stands beside it
+    training.train_fold(tmp_path, plan, 0, files[:2], [])
+    assert load_network(plan.network, tmp_path / "weights.safetensors")(image).shape == (2, 1, 8, 16, 16)
 
 
 def test_crop_keeps_tumour_and_padding_repeats_the_edge():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -36,6 +37,14 @@ class SegmentConfig(Section):
     filters: Annotated[int | None, Field(ge=4, description="Filters of the first level; empty lets the plan decide (8 on a processor, 32 on a GPU).")] = None
     learning_rate: Annotated[float, Field(gt=0, description="Peak learning rate of AdamW.")] = 4e-3
     patch: Annotated[tuple[int, int, int] | None, Field(description="Training patch in voxels along x, y, z; empty takes the whole volume where it fits.")] = None
+    levels: Annotated[int | None, Field(ge=2, le=6, description="Levels of resolution of the network; empty lets the plan decide (4 on a processor, 5 on a GPU, fewer for small images).")] = None
+    batch: Annotated[int, Field(ge=1, description="Training volumes that go through the network at once.")] = 2
+    accumulate: Annotated[int, Field(ge=1, description="Batches whose gradients are added up before each step: a larger batch without its memory.")] = 1
+    processes: Annotated[int, Field(ge=1, description="Processes that train each fold together, one GPU each where there are GPUs; they divide the batches of a step, of which there are then at least as many.")] = 1
+    deep_supervision: Annotated[int | None, Field(ge=1, le=5, description="Resolutions that the loss is taken at; empty lets the plan decide (1 on a processor, 3 on a GPU).")] = None
+    tumour_share: Annotated[float, Field(ge=0, le=1, description="Share of training patches that are placed on the tumour; the others lie anywhere. It matters where volumes are larger than the patch.")] = 1.0
+    early_stopping: Annotated[bool | None, Field(description="Set some of a fold's training patients apart, stop when their Dice no longer rises, and keep the best weights; held-out patients have no part in it. Empty lets the plan decide (only where many volumes are seen).")] = None
+    start_from: Annotated[Path | None, Field(description="Weights to start training from: a .safetensors or .pt file of MONAI's SegResNetDS or SegResNet, a bundle, or its segmenter folder; relative to study.yaml. They must not have learnt from patients of this study.")] = None
     device: Annotated[Literal["auto", "cpu", "cuda"], Field(description="`auto` takes a GPU where there is one.")] = "auto"
     refine: Annotated[RefineConfig, Field(description="Clean-up.")] = RefineConfig()
     inference: Annotated[InferenceConfig, Field(description="How the networks see an image.")] = InferenceConfig()

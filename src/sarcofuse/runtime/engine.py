@@ -118,6 +118,18 @@ class Engine:
                 os.kill(pid, signal.SIGTERM)
         executor.shutdown(wait=True, cancel_futures=kill)
 
+    def say(self, *lines: str) -> None:
+        """Tell whoever watches, on standard error, unless `progress` is off.
+
+        Parameters
+        ----------
+        *lines : str
+            What to tell.
+        """
+        if self.progress:
+            sys.stderr.write("".join(f"{line}\n" for line in lines))
+            sys.stderr.flush()
+
     def run(self, stage: str, function: Callable[..., None], tasks: Sequence[Task], *, unit: str = "patient", steps: int = 1) -> tuple[list[Entry], list[SetAside]]:
         """Do the tasks whose results are not there yet.
 

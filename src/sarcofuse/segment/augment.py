@@ -16,8 +16,10 @@ FIELD, CONTRAST = 0.25, 0.3
 """Deviation of the logarithm of the bias field at its 27 nodes; largest logarithm of contrast, and shift in deviations."""
 
 
-def place(image: NDArray[np.float32], label: NDArray[np.float32], shape: tuple[int, int, int], rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Crop a volume, or repeat its edge, to fill a shape, at a random place; a crop always holds part of the tumour if there is one.
+def place(
+    image: NDArray[np.float32], label: NDArray[np.float32], shape: tuple[int, int, int], rng: np.random.Generator, *, on_tumour: bool = True
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Crop a volume, or repeat its edge, to fill a shape, at a random place.
 
     Parameters
     ----------
@@ -29,13 +31,15 @@ def place(image: NDArray[np.float32], label: NDArray[np.float32], shape: tuple[i
         Shape wanted.
     rng : numpy.random.Generator
         Where the place is drawn.
+    on_tumour : bool
+        Whether a crop always holds part of the tumour if there is one.
 
     Returns
     -------
     image, label : ndarray of float32, shape `shape`
         Cropped or padded.
     """
-    voxels = np.argwhere(label > 0.5) if any(s < n for s, n in zip(shape, image.shape, strict=True)) else np.empty((0, 3), dtype=int)
+    voxels = np.argwhere(label > 0.5) if on_tumour and any(s < n for s, n in zip(shape, image.shape, strict=True)) else np.empty((0, 3), dtype=int)
     centre = voxels[rng.integers(len(voxels))] if len(voxels) else None
     for axis, (wanted, size) in enumerate(zip(shape, image.shape, strict=True)):
         if wanted < size:

@@ -13,10 +13,13 @@ from sarcofuse.errors import StageError
 from sarcofuse.records import Case, SetAside
 from sarcofuse.runtime import Engine, Task, atomic_file, digest, digest_file, read_json, single_thread, versions, write_json
 from sarcofuse.segment.folds import assign_folds
+from sarcofuse.segment.memory import folds_at_once, gpu_memory_mib, memory_gb
 from sarcofuse.segment.model import CARD, FORMAT, PLAN, Segmenter
-from sarcofuse.segment.plan import Plan, read_plan
+from sarcofuse.segment.plan import Plan, explain, read_plan
+from sarcofuse.segment.timing import say_time
+from sarcofuse.segment.transfer import start_digest
 
-VERSION = 1
+VERSION = 2
 
 
 def train(cases: Sequence[Case], config: SegmentConfig, engine: Engine, seed: int) -> Segmenter:
@@ -58,8 +61,11 @@ def train(cases: Sequence[Case], config: SegmentConfig, engine: Engine, seed: in
         raise StageError(message)
     folds = {**assign_folds([c.patient_id for c in usable], config.folds, seed), **assign_folds([c.patient_id for c in patients if c.patient_id not in stats], config.folds, seed)}
     planned = _plan([stats[c.patient_id] for c in usable], config, engine, seed)
-    arrays = _arrays(usable, read_plan(planned / PLAN), engine)
-    return Segmenter(_model(planned, _networks(usable, arrays, folds, planned, engine), engine), {p: folds[p] for p in sorted(folds)}, tuple(set_aside))
+    plan = read_plan(planned / PLAN)
+    engine.say("Plan of the segmentation:", *(f"  {line}" for line in explain(plan)))
+    arrays = _arrays(usable, plan, engine)
+    networks = _networks(usable, arrays, folds, planned, config.start_from, engine)
+    return Segmenter(_model(planned, networks, engine), {p: folds[p] for p in sorted(folds)}, tuple(set_aside), _notes(networks, set_aside))
 
 
 def _analyse(cases: Sequence[Case], engine: Engine) -> tuple[dict[str, Path], list[SetAside]]:
@@ -90,13 +96,14 @@ def analyse_task(folder: Path, patient_id: str, image: Path, mask: Path) -> None
 
 
 def _plan(stats: Sequence[Path], config: SegmentConfig, engine: Engine, seed: int) -> Path:
-    gpu = config.device != "cpu" and shutil.which("nvidia-smi") is not None
-    settings = config.model_dump(mode="json", exclude={"masks", "refine"})
-    key = digest("segment-plan", VERSION, settings, seed, gpu, [s.name for s in stats])
-    return _only(engine, "segment-plan", plan_task, Task("plan", key, (list(stats), config, seed)))
+    start = "" if config.start_from is None else start_digest(config.start_from)
+    gpus = () if config.device == "cpu" else gpu_memory_mib()
+    settings = config.model_dump(mode="json", exclude={"masks", "refine", "start_from"})
+    key = digest("segment-plan", VERSION, settings, seed, start, gpus, memory_gb("cpu"), [s.name for s in stats])
+    return _only(engine, "segment-plan", plan_task, Task("plan", key, (list(stats), config, seed, start)))
 
 
-def plan_task(folder: Path, stats: Sequence[Path], config: SegmentConfig, seed: int) -> None:
+def plan_task(folder: Path, stats: Sequence[Path], config: SegmentConfig, seed: int, start: str = "") -> None:
     """Sum the analysis up and let BundleGen make the bundle of each fold; an Engine task.
 
     Parameters
@@ -109,13 +116,17 @@ def plan_task(folder: Path, stats: Sequence[Path], config: SegmentConfig, seed: 
         Settings.
     seed : int
         Seed of the study.
+    start : str
+        SHA-256 of the weights to start from; empty for none.
     """
     from sarcofuse.segment.auto3dseg import generate_bundles, summarise
     from sarcofuse.segment.network import pick_device
 
     with single_thread():
         summary = summarise([read_json(s / "stats.json") for s in stats])
-        source = {"settings": config.model_dump(mode="json"), "device": pick_device(config.device), "seed": seed}
+        device = pick_device(config.device)
+        settings = config.model_dump(mode="json", exclude={"start_from"})  # a path of this machine
+        source = {"settings": settings, "device": device, "seed": seed, "start": start, "memory_gb": memory_gb(device)}
         bundles = generate_bundles(folder, summary, source, config.folds)
     shutil.copyfile(bundles[0] / PLAN, folder / PLAN)
 
@@ -155,21 +166,44 @@ def array_task(folder: Path, patient_id: str, image: Path, mask: Path, spacing: 
         np.savez(stream, image=work.array.astype(np.float16), label=np.rint(share * 255.0).astype(np.uint8))
 
 
-def _networks(cases: Sequence[Case], arrays: Mapping[str, Path], folds: Mapping[str, int], planned: Path, engine: Engine) -> list[Path]:
-    plan = read_plan(planned / PLAN)
+def _networks(cases: Sequence[Case], arrays: Mapping[str, Path], folds: Mapping[str, int], planned: Path, start: Path | None, engine: Engine) -> list[Path]:
+    plan, gpus = read_plan(planned / PLAN), len(gpu_memory_mib())
+    source = None if start is None else start.resolve()
     tasks = []
     for fold in range(plan.folds):
         training, held_out = ({c.patient_id: arrays[c.patient_id] for c in cases if (folds[c.patient_id] == fold) is out} for out in (False, True))
         key = digest("segment-train", VERSION, asdict(plan), fold, [[p, a.name] for p, a in training.items()], [[p, a.name] for p, a in held_out.items()])
-        tasks.append(Task(f"fold {fold}", key, (planned, fold, training, held_out)))
-    done, lost = engine.run("segment-train", train_task, tasks, unit="epoch", steps=plan.epochs)
-    if lost:
-        message = f"segment: training of {lost[0].patient_id} failed: {lost[0].reason}"
-        raise StageError(message)
-    return [entry.folder for entry in done]
+        tasks.append(Task(f"fold {fold}", key, (planned, fold, training, held_out, source, gpus)))
+    at_once = folds_at_once(plan, len(cases), memory_gb("cpu"), gpus)
+    if any(not (engine.cache / "segment-train" / t.key).is_dir() for t in tasks):
+        say_time([arrays[c.patient_id] / "case.npz" for c in cases], plan, at_once, engine)
+    networks = []
+    for first in range(0, len(tasks), at_once):
+        done, lost = engine.run("segment-train", train_task, tasks[first : first + at_once], unit="epoch", steps=plan.epochs)
+        if lost:
+            message = f"segment: training of {lost[0].patient_id} failed: {lost[0].reason}"
+            raise StageError(message)
+        networks += [entry.folder for entry in done]
+    return networks
 
 
-def train_task(folder: Path, planned: Path, fold: int, training: Mapping[str, Path], held_out: Mapping[str, Path]) -> None:
+def _notes(networks: Sequence[Path], set_aside: Sequence[SetAside]) -> tuple[str, ...]:
+    """Tell what did not go as planned."""
+    from sarcofuse.segment.training import HISTORY
+
+    notes = [f"segment: no network learnt from patient {s.patient_id}: {s.reason}. The patient's own mask comes from a network all the same" for s in set_aside]
+    for fold, network in enumerate(networks):
+        history = read_json(network / HISTORY)
+        if history["attempts"] > 1:
+            notes.append(f"segment: training of fold {fold} diverged and began again with half the learning rate")
+        if history["stepped_down"]:
+            notes.append(f"segment: the GPU was out of memory in fold {fold}, which went on with less: {'; '.join(history['stepped_down'])}")
+        if fold == 0 and history["start"]:
+            notes.append(f"segment: training started from given weights: {history['start']}. Out-of-fold masks are honest only if these weights never learnt from patients of this study")
+    return tuple(notes)
+
+
+def train_task(folder: Path, planned: Path, fold: int, training: Mapping[str, Path], held_out: Mapping[str, Path], start: Path | None, gpus: int) -> None:
     """Train the bundle of one fold, or go on where it was left; an Engine task.
 
     Parameters
@@ -182,13 +216,18 @@ def train_task(folder: Path, planned: Path, fold: int, training: Mapping[str, Pa
         Which fold.
     training, held_out : mapping of str to Path
         Folders of `array_task` by patient, in order of the names.
+    start : Path or None
+        Weights to start from.
+    gpus : int
+        How many GPUs the machine has.
     """
     from sarcofuse.segment.auto3dseg import ALGORITHM, TEMPLATES
     from sarcofuse.segment.template.segresnetds.scripts.algo import SegresnetdsAlgo
 
     algorithm = SegresnetdsAlgo(str(TEMPLATES))
     algorithm.output_path = str(planned / f"{ALGORITHM}_{fold}")
-    algorithm.train({"folder": folder, "fold": fold, "training": [a / "case.npz" for a in training.values()], "held_out": [a / "case.npz" for a in held_out.values()]})
+    files = {name: [a / "case.npz" for a in some.values()] for name, some in (("training", training), ("held_out", held_out))}
+    algorithm.train({"folder": folder, "fold": fold, "start": start, "gpus": gpus, **files})
     write_json({"fold": fold, "training": list(training), "held_out": list(held_out)}, folder / "patients.json")
 
 
@@ -211,20 +250,23 @@ def model_task(folder: Path, planned: Path, networks: Sequence[Path]) -> None:
     """
     from sarcofuse.segment.training import HISTORY, WEIGHTS
 
+    plan, histories = read_plan(planned / PLAN), [read_json(network / HISTORY) for network in networks]
     shutil.copyfile(planned / PLAN, folder / PLAN)
     items: list[dict[str, Any]] = []
     for fold, network in enumerate(networks):
-        name, scores = f"fold_{fold}.safetensors", read_json(network / HISTORY)["held_out_dice"]
+        name, scores = f"fold_{fold}.safetensors", histories[fold]["held_out_dice"]
         shutil.copyfile(network / WEIGHTS, folder / name)
         items.append({"file": name, "sha256": digest_file(folder / name), "held_out_patients": len(scores), "held_out_dice": sum(scores) / len(scores)})
-    card = {
+    card: dict[str, Any] = {
         "format": FORMAT,
-        "network": {"class": "monai.networks.nets.SegResNetDS", "arguments": read_plan(planned / PLAN).network},
+        "network": {"class": "monai.networks.nets.SegResNetDS", "arguments": plan.network},
         "ensemble": "mean probability",
         "plan": digest_file(folder / PLAN),
         "folds": items,
         "versions": {k: v for k, v in versions().items() if k in ("sarcofuse", "torch", "monai")},
     }
+    if plan.start:
+        card["start"] = {"sha256": plan.start, "taken": histories[0]["start"]}
     write_json(card, folder / CARD)
 
 

@@ -28,11 +28,14 @@ class Segmenter:
         The fold that each training patient was held out in. Not kept in the folder; empty for one that was loaded.
     set_aside : tuple of SetAside
         Training patients that no network could learn from, with reasons.
+    notes : tuple of str
+        What a careful reader should know of the training.
     """
 
     folder: Path
     folds: Mapping[str, int] = field(default_factory=dict)
     set_aside: tuple[SetAside, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def plan(self) -> Plan:

@@ -3,81 +3,41 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sarcofuse.errors import StageError
-from sarcofuse.runtime import atomic_file, report_step, single_thread, write_json
-from sarcofuse.segment.augment import augment, place
+from sarcofuse.runtime import read_json, report_step, single_thread, write_json
+from sarcofuse.segment.batches import Sample, automatic_channels, make_batch, make_batches, read_sample
+from sarcofuse.segment.group import ALONE, Group
+from sarcofuse.segment.memory import step_down
 from sarcofuse.segment.network import build_network, load_network, save_weights
+from sarcofuse.segment.objective import learning_rate, loss_of, pyramid
 from sarcofuse.segment.plan import Plan
+from sarcofuse.segment.state import CHECKPOINT, State, fresh, resume
+from sarcofuse.segment.stopping import due, inner_patients, stop
+from sarcofuse.segment.transfer import Start
 
 if TYPE_CHECKING:
     import torch
-    from numpy.typing import NDArray
 
 WEIGHTS = "weights.safetensors"
 HISTORY = "history.json"
-CHECKPOINT = "checkpoint.pt"
-WARM = 0.15
-DECAY = 0.99
 
 
 class _DivergedError(Exception):
     """The loss is no longer a finite number."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Sample:
-    """A training case on the working grid.
-
-    Attributes
-    ----------
-    image : ndarray of float16, shape (z, y, x)
-        Normalised intensities.
-    label : ndarray of uint8, shape (z, y, x)
-        Share of tumour in each voxel, 255 for all of it.
-    """
-
-    image: NDArray[np.float16]
-    label: NDArray[np.uint8]
+class _MemoryError(Exception):
+    """The GPU of this process, or of one that trains with it, is out of memory."""
 
 
-@dataclass
-class _State:
-    """All that changes from epoch to epoch."""
-
-    network: torch.nn.Module
-    average: dict[str, torch.Tensor]
-    optimiser: torch.optim.Optimizer
-    epoch: int = 0
-    attempt: int = 0
-    losses: list[float] = field(default_factory=list)
-
-
-def read_sample(file: Path) -> Sample:
-    """Read a training case.
-
-    Parameters
-    ----------
-    file : Path
-        ``.npz`` with ``image`` and ``label``.
-
-    Returns
-    -------
-    Sample
-        The case.
-    """
-    with np.load(file, allow_pickle=False) as content:
-        return Sample(content["image"], content["label"])
-
-
-def train_fold(folder: Path, plan: Plan, fold: int, training: Sequence[Path], held_out: Sequence[Path]) -> float:
+def train_fold(folder: Path, plan: Plan, fold: int, training: Sequence[Path], held_out: Sequence[Path], *, start: Start | None = None, group: Group = ALONE) -> float:
     """Train one network and score it on its held-out cases.
 
     Parameters
@@ -90,50 +50,101 @@ def train_fold(folder: Path, plan: Plan, fold: int, training: Sequence[Path], he
         Which fold is held out.
     training, held_out : sequence of Path
         Cases as `read_sample` reads them, in order of the patients' names.
+    start : Start, optional
+        Weights to start from; those not in it are fresh.
+    group : Group
+        The processes that train this network together.
 
     Returns
     -------
     float
-        Mean Dice of the held-out cases on the working grid. It chooses nothing: the last epoch's averaged weights are kept.
+        Mean Dice of the held-out cases on the working grid. It chooses nothing: the last epoch's averaged weights are kept, or with early stopping those that
+        were best for patients set apart from the training cases.
 
     Raises
     ------
     StageError
-        If the loss is not finite, again with half the learning rate.
+        If the loss is not finite, again with half the learning rate, or the GPU has no room for even the smallest patch.
     """
     import torch
 
-    for torn in folder.glob(".part-*"):  # what a killed training was writing
+    for torn in folder.glob(".part-*") if group.leads else ():  # what a killed training was writing
         torn.unlink()
-    with single_thread(), torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=True), _gpu_of(plan, fold):
+    with single_thread(), torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=True), _gpu_of(plan, fold, group):
         samples = [read_sample(file) for file in training]
-        state = _resume(folder, plan, fold)
-        while state.epoch < plan.epochs:
+        apart = set(inner_patients(plan, fold, len(samples)))
+        inner, seen = ([s for i, s in enumerate(samples) if (i in apart) is wanted] for wanted in (True, False))
+        first = None if start is None else start.weights
+        state = resume(folder, plan, fold, first)
+        smaller, notes = _shrunk(plan, state.shrunk)
+        while state.epoch < plan.epochs and not stop(plan, state.epoch, state.best_epoch):
             try:
-                state.losses.append(_epoch(state, plan, fold, samples))
-                state.epoch += 1
+                state.losses.append(_epoch(state, smaller, fold, seen, group))
             except _DivergedError as problem:
-                if state.attempt:
-                    message = (
-                        f"segment: training of fold {fold} diverged twice: the loss was not a finite number, also with half the learning rate "
-                        f"({plan.learning_rate / 2:g}). Lower segment.learning_rate, and look for images with odd intensities"
-                    )
-                    raise StageError(message) from problem
-                state = _fresh(plan, fold, attempt=1)
-            _save(state, folder)
-            report_step(folder, state.epoch)
-        save_weights(state.average, folder / WEIGHTS)
-        scores = held_out_dice(plan, folder / WEIGHTS, held_out)
-        write_json({"losses": state.losses, "attempts": state.attempt + 1, "held_out_dice": scores}, folder / HISTORY)
-        (folder / CHECKPOINT).unlink(missing_ok=True)
-    return float(np.mean(scores)) if scores else 0.0
+                state = _restart(state, plan, fold, first, problem)
+            except _MemoryError as problem:
+                state = _shrink(resume(folder, plan, fold, first), smaller, fold, len(notes) + 1, problem)
+                smaller, notes = _shrunk(plan, state.shrunk)
+                continue
+            else:
+                state.epoch += 1
+                _judge(state, smaller, inner, group)
+            if group.leads:
+                state.save(folder)
+                report_step(folder, state.epoch)
+        if group.leads:
+            _finish(folder, smaller, state, held_out, {"stepped_down": notes, "inner_patients": len(inner), "start": "" if start is None else start.told()})
+    return float(np.mean(scores)) if group.leads and (scores := read_json(folder / HISTORY)["held_out_dice"]) else 0.0
 
 
-def _gpu_of(plan: Plan, fold: int) -> AbstractContextManager[Any]:
-    """Let folds take turns on the GPUs there are."""
+def _finish(folder: Path, plan: Plan, state: State, held_out: Sequence[Path], more: Mapping[str, Any]) -> None:
+    save_weights(state.best or state.average, folder / WEIGHTS)
+    scores = held_out_dice(plan, folder / WEIGHTS, held_out)
+    judged = {"inner_dice": state.judged, "kept_epoch": state.best_epoch or state.epoch}
+    write_json({"losses": state.losses, "attempts": state.attempt + 1, "held_out_dice": scores, **judged, **more}, folder / HISTORY)
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+
+
+def _restart(state: State, plan: Plan, fold: int, weights: Mapping[str, torch.Tensor] | None, problem: Exception) -> State:
+    if state.attempt:
+        message = (
+            f"segment: training of fold {fold} diverged twice: the loss was not a finite number, also with half the learning rate "
+            f"({plan.learning_rate / 2:g}). Lower segment.learning_rate, and look for images with odd intensities"
+        )
+        raise StageError(message) from problem
+    again = fresh(plan, fold, weights, attempt=1)
+    again.shrunk = state.shrunk
+    return again
+
+
+def _shrunk(plan: Plan, steps: int) -> tuple[Plan, list[str]]:
+    """Give the plan after some steps down, and what each of them was."""
+    notes = []
+    for _ in range(steps):
+        plan, note = step_down(plan) or (plan, "nothing")
+        notes.append(note)
+    return plan, notes
+
+
+def _shrink(state: State, plan: Plan, fold: int, steps: int, problem: Exception) -> State:
     import torch
 
-    return torch.cuda.device(fold % torch.cuda.device_count()) if plan.device == "cuda" else nullcontext()
+    if step_down(plan) is None:
+        message = f"segment: fold {fold}: the GPU is out of memory even with patches of {' x '.join(map(str, plan.shape[::-1]))} voxels one at a time. Lower segment.filters, or free the GPU"
+        raise StageError(message) from problem
+    if plan.device == "cuda":
+        torch.cuda.empty_cache()
+    state.shrunk = steps
+    return state
+
+
+def _gpu_of(plan: Plan, fold: int, group: Group) -> AbstractContextManager[Any]:
+    """Let folds take turns on the GPUs there are; processes of one training have one each."""
+    import torch
+
+    if plan.device != "cuda":
+        return nullcontext()
+    return torch.cuda.device((group.rank if group.size > 1 else fold) % torch.cuda.device_count())
 
 
 def held_out_dice(plan: Plan, weights: Path, files: Sequence[Path]) -> list[float]:
@@ -153,171 +164,89 @@ def held_out_dice(plan: Plan, weights: Path, files: Sequence[Path]) -> list[floa
     list of float
         One a case.
     """
+    network = load_network(plan.network, weights, plan.device)
+    return [_dice(network, plan, read_sample(file)) for file in files]
+
+
+def _dice(network: torch.nn.Module, plan: Plan, sample: Sample) -> float:
     from sarcofuse.metrics.overlap import dice
     from sarcofuse.segment.inference import probability
 
-    network = load_network(plan.network, weights, plan.device)
-    found = []
-    for file in files:
-        sample = read_sample(file)
-        once, _ = probability(network, sample.image.astype(np.float32), plan, flips=False)
-        found.append(dice(once > 0.5, sample.label > 127))
-    return found
+    once, _ = probability(network, automatic_channels(sample.image.astype(np.float32), plan), plan, flips=False)
+    return dice(once > 0.5, sample.label > 127)
 
 
-def learning_rate(plan: Plan, done: float, attempt: int) -> float:
-    """Give the learning rate: a linear rise over the first 15 %, then a cosine down to nothing.
+def _judge(state: State, plan: Plan, inner: Sequence[Sample], group: Group) -> None:
+    """Score the averaged weights on the inner patients, who are dealt out to the processes, and keep the best."""
+    if not inner or not due(plan, state.epoch):
+        return
+    network = build_network(plan.network).to(plan.device)
+    network.load_state_dict(state.average)
+    network.eval()
+    mine = {i: _dice(network, plan, inner[i]) for i in range(group.rank, len(inner), group.size)}
+    score = float(np.mean(group.total([mine.get(i, 0.0) for i in range(len(inner))])))
+    if score > max((s for _, s in state.judged), default=-1.0):
+        state.best, state.best_epoch = {name: value.clone() for name, value in state.average.items()}, state.epoch
+    state.judged.append((state.epoch, score))
+
+
+def _epoch(state: State, plan: Plan, fold: int, samples: Sequence[Sample], group: Group) -> float:
+    """Go once through the training cases; everything random comes from (seed, fold, epoch, batch), whichever process draws it."""
+    drawn = [plan.seed, fold, state.epoch]
+    batches = make_batches([s.image.shape for s in samples], plan, np.random.default_rng(drawn))
+    steps = [range(first, min(first + plan.accumulate, len(batches))) for first in range(0, len(batches), plan.accumulate)]
+    total, done = 0.0, state.epoch * len(steps)
+    state.network.train()
+    for step in steps:
+        for settings in state.optimiser.param_groups:
+            settings["lr"] = learning_rate(plan, done / (plan.epochs * len(steps)), state.attempt)
+        cases = sum(len(batches[k]) for k in step)
+        mine = [(len(batches[k]) / cases, [samples[i] for i in batches[k]], np.random.default_rng([*drawn, k])) for k in step[group.rank :: group.size]]
+        total += take_step(state, plan, mine, group) * cases
+        done += 1
+        state.follow(done)
+    return total / len(samples)
+
+
+def take_step(state: State, plan: Plan, batches: Sequence[tuple[float, Sequence[Sample], np.random.Generator]], group: Group) -> float:
+    """Add up the gradients of some batches, here and in the other processes, and move the weights once.
 
     Parameters
     ----------
+    state : State
+        Whose network learns.
     plan : Plan
-        With the peak rate.
-    done : float
-        Share of the training that is done, 0 to 1.
-    attempt : int
-        0, or 1 for the restart with half the rate.
+        How.
+    batches : sequence of (float, sequence of Sample, Generator)
+        Batches of this process: their share of the step's cases, the cases, and where their changes are drawn.
+    group : Group
+        The processes that take this step together.
 
     Returns
     -------
     float
-        Learning rate.
-    """
-    peak = plan.learning_rate * 0.5**attempt
-    return peak * (0.05 + 0.95 * done / WARM) if done < WARM else peak * 0.5 * (1.0 + math.cos(math.pi * (done - WARM) / (1.0 - WARM)))
-
-
-def loss_of(logits: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
-    """Give one minus the soft Dice of each volume, averaged, plus the cross-entropy.
-
-    Parameters
-    ----------
-    logits : Tensor, shape (batch, 1, z, y, x)
-        What the network says.
-    share : Tensor, shape (batch, 1, z, y, x)
-        Share of tumour in each voxel, 0 to 1.
-
-    Returns
-    -------
-    Tensor
-        A number.
+        Loss, averaged over the cases of all processes.
     """
     import torch
 
-    logits = logits.float()
-    p = torch.sigmoid(logits)
-    over = (1, 2, 3, 4)
-    overlap = 1.0 - (2.0 * (p * share).sum(over) + 1.0) / (p.sum(over) + share.sum(over) + 1.0)
-    return overlap.mean() + torch.nn.functional.binary_cross_entropy_with_logits(logits, share)
-
-
-def _epoch(state: _State, plan: Plan, fold: int, samples: Sequence[Sample]) -> float:
-    """Go once through the training cases; everything random comes from (seed, fold, epoch)."""
-    import torch
-
-    rng = np.random.default_rng([plan.seed, fold, state.epoch])
-    batches = make_batches([s.image.shape for s in samples], plan, rng)
-    total, step = 0.0, state.epoch * len(batches)
-    state.network.train()
-    for batch in batches:
-        image, share = _batch([samples[i] for i in batch], plan, rng)
-        for group in state.optimiser.param_groups:
-            group["lr"] = learning_rate(plan, step / (plan.epochs * len(batches)), state.attempt)
-        with torch.autocast(plan.device, torch.bfloat16, enabled=plan.device == "cuda"):
-            logits = state.network(image)
-        loss = loss_of(logits, share)
-        if not bool(torch.isfinite(loss)):
-            raise _DivergedError
-        state.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(state.network.parameters(), 1.0)
-        state.optimiser.step()
-        step += 1
-        _follow(state, min(DECAY, step / (step + 10.0)))
-        total += float(loss.detach()) * len(batch)
-    return total / len(samples)
-
-
-def make_batches(shapes: Sequence[tuple[int, ...]], plan: Plan, rng: np.random.Generator) -> list[NDArray[np.int64]]:
-    """Deal the cases out to batches of like size, so that little is computed on padding.
-
-    Parameters
-    ----------
-    shapes : sequence of tuple of int
-        Shape (z, y, x) of each case.
-    plan : Plan
-        With the batch size and the largest shape.
-    rng : numpy.random.Generator
-        Draws who meets whom, and the order.
-
-    Returns
-    -------
-    list of ndarray of int
-        Indices of the cases; each case comes once.
-    """
-    order = rng.permutation(len(shapes))
-    sizes = np.array([np.prod(np.minimum(shapes[i], plan.shape)) for i in order])
-    order = order[np.argsort(sizes, kind="stable")]
-    batches = [order[i : i + plan.batch] for i in range(0, len(order), plan.batch)]
-    return [batches[i] for i in rng.permutation(len(batches))]
-
-
-def _batch(samples: Sequence[Sample], plan: Plan, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    import torch
-
-    pairs = []
-    largest = np.minimum(np.max([s.image.shape for s in samples], axis=0), plan.shape)
-    z, y, x = (-(-int(size) // f) * f for size, f in zip(largest, plan.factor, strict=True))
-    for sample in samples:
-        image, share = place(sample.image.astype(np.float32), sample.label.astype(np.float32) / np.float32(255.0), (z, y, x), rng)
-        pairs.append(augment(torch.from_numpy(image), torch.from_numpy(share), rng))
-    image_batch, share_batch = (torch.stack([pair[k] for pair in pairs])[:, None].to(plan.device, memory_format=torch.channels_last_3d) for k in (0, 1))
-    return image_batch, share_batch
-
-
-def _follow(state: _State, decay: float) -> None:
-    """Let the averaged weights follow the network's."""
-    import torch
-
-    with torch.no_grad():
-        for name, value in state.network.state_dict().items():
-            if value.dtype.is_floating_point:
-                state.average[name].lerp_(value, 1.0 - decay)
-            else:
-                state.average[name].copy_(value)
-
-
-def _fresh(plan: Plan, fold: int, attempt: int) -> _State:
-    import torch
-
-    network = build_network(plan.network, int(np.random.default_rng([plan.seed, fold]).integers(2**31))).to(plan.device)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=1e-2)
-    return _State(network, {name: value.detach().clone() for name, value in network.state_dict().items()}, optimiser, attempt=attempt)
-
-
-def _save(state: _State, folder: Path) -> None:
-    import torch
-
-    content: dict[str, Any] = {
-        "network": state.network.state_dict(),
-        "average": state.average,
-        "optimiser": state.optimiser.state_dict(),
-        "epoch": state.epoch,
-        "attempt": state.attempt,
-        "losses": state.losses,
-    }
-    with atomic_file(folder / CHECKPOINT) as part:
-        torch.save(content, part)
-
-
-def _resume(folder: Path, plan: Plan, fold: int) -> _State:
-    import torch
-
-    state = _fresh(plan, fold, attempt=0)
-    if not (folder / CHECKPOINT).exists():
-        return state
-    content = torch.load(folder / CHECKPOINT, map_location=plan.device, weights_only=True)
-    state.network.load_state_dict(content["network"])
-    state.optimiser.load_state_dict(content["optimiser"])
-    state.average = {name: state.average[name].copy_(value) for name, value in content["average"].items()}
-    state.epoch, state.attempt, state.losses = content["epoch"], content["attempt"], content["losses"]
-    return state
+    state.optimiser.zero_grad(set_to_none=True)
+    loss, full = 0.0, False
+    try:
+        for weight, cases, rng in batches:
+            image, share = make_batch(cases, plan, rng)
+            with torch.autocast(plan.device, torch.bfloat16, enabled=plan.device == "cuda"):
+                outputs = state.network(image)
+            part = sum((w * loss_of(logits, target) for w, logits, target in pyramid(share, outputs)), start=torch.zeros((), device=image.device)) * weight
+            part.backward()  # type: ignore[no-untyped-call]
+            loss += float(part.detach())
+    except torch.OutOfMemoryError:
+        full = True
+    loss, stuck = group.total([loss, float(full)])
+    if stuck:
+        raise _MemoryError
+    if not math.isfinite(loss):
+        raise _DivergedError
+    group.add_gradients(state.network.parameters())
+    torch.nn.utils.clip_grad_norm_(state.network.parameters(), 1.0)
+    state.optimiser.step()
+    return loss

@@ -31,11 +31,14 @@ class RunFolder:
         Cases that could not be used, from all stages.
     warnings : list of str
         What a careful reader should know.
+    plan : list of str
+        How the segmentation networks were trained, and why; empty where none were.
     """
 
     path: Path
     set_aside: list[SetAside] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    plan: list[str] = field(default_factory=list)
 
     def write_cohort(self, cohort: Cohort) -> None:
         """Write cohort.parquet: patients, splits, sites and clinical columns; no outcomes.
@@ -176,6 +179,7 @@ class RunFolder:
             "warnings": self.warnings,
             "openings": [o["purpose"] for o in read_json(openings)] if openings.exists() else [],
             "flow": flow,
+            "segmentation_plan": self.plan,
         }
         write_json(content, self.path / "run.json")
 

@@ -182,9 +182,13 @@ def _segment(state: _Study) -> None:
     else:
         from sarcofuse import segment
 
+        if config.start_from is not None:
+            config = config.model_copy(update={"start_from": state.home / config.start_from})
         training = [c for c in state.cases if c.split == "train" and c.mask is not None]
         segmenter = segment.train(training, config, state.engine, state.config.seed)
         state.segmenter = segmenter.folder
+        state.folder.warnings += segmenter.notes
+        state.folder.plan = segment.explain(segmenter.plan)
         learned = [c for c in training if c.patient_id in segmenter.folds]
         state.given = learned
         held_out, quality_out, aside_out = segment.segment(segmenter, learned, config, state.engine, out_of_fold=True)

@@ -11,9 +11,12 @@ from monai.apps.auto3dseg.bundle_gen import BundleAlgo
 
 from sarcofuse.config.segment import SegmentConfig
 from sarcofuse.runtime import plain, read_json, write_text
+from sarcofuse.segment.distributed import gpus_of, train_together
+from sarcofuse.segment.memory import fit
 from sarcofuse.segment.plan import Plan, make_plan, read_plan, write_plan
 from sarcofuse.segment.template.segresnetds.scripts.infer import InferClass
-from sarcofuse.segment.training import train_fold
+from sarcofuse.segment.training import HISTORY, train_fold
+from sarcofuse.segment.transfer import read_start
 
 HYPER = "hyper_parameters.yaml"
 
@@ -55,7 +58,9 @@ class SegresnetdsAlgo(BundleAlgo):
         import yaml
 
         source = read_json(Path(self.data_list_file))
-        plan = make_plan(read_json(Path(data_stats_filename)), SegmentConfig.model_validate(source["settings"]), source["device"], source["seed"])
+        config = SegmentConfig.model_validate(source["settings"])
+        plan = make_plan(read_json(Path(data_stats_filename)), config, source["device"], source["seed"], source.get("start", ""))
+        plan = fit(plan, source["memory_gb"], narrow=config.filters is None and not plan.start) if source.get("memory_gb") else plan
         write_plan(plan, Path(algo_path) / "plan.json")
         filled = {"fold": int(kwargs["fold"]), "plan": plain(asdict(plan))}
         write_text(yaml.safe_dump(filled, sort_keys=False), Path(algo_path) / "configs" / HYPER)
@@ -67,7 +72,7 @@ class SegresnetdsAlgo(BundleAlgo):
         Parameters
         ----------
         train_params : mapping
-            ``folder``: where results go; ``fold``; ``training`` and ``held_out``: files of the cases.
+            ``folder``: where results go; ``fold``; ``training`` and ``held_out``: files of the cases; ``start``: weights to start from, or None; ``gpus``: how many there are.
         device_setting : mapping, optional
             Upstream's; the plan's device is used.
 
@@ -76,8 +81,14 @@ class SegresnetdsAlgo(BundleAlgo):
         float
             Mean Dice of the held-out cases.
         """
-        params = dict(train_params or {})
-        self.score = train_fold(Path(params["folder"]), self.plan, int(params["fold"]), params["training"], params["held_out"])
+        params, plan = dict(train_params or {}), self.plan
+        folder, fold, start = Path(params["folder"]), int(params["fold"]), params.get("start")
+        if plan.processes > 1:
+            train_together(folder, Path(self.output_path), fold, params, gpus_of(plan, fold, params.get("gpus", 0)))
+            scores = read_json(folder / HISTORY)["held_out_dice"]
+            self.score = sum(scores) / len(scores) if scores else 0.0
+        else:
+            self.score = train_fold(folder, plan, fold, params["training"], params["held_out"], start=None if start is None else read_start(start, plan.network, fold))
         return self.score
 
     @property
