@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sarcofuse.segment.grid import WorkImage
+    from sarcofuse.segment.plan import Plan
 
 Place = tuple[float, float, float]
 
@@ -76,6 +77,60 @@ def work_prompt(prompt: Prompt, geometry: Geometry, work: WorkImage) -> WorkProm
     if prompt.rough is not None:
         return WorkPrompt("rough", rough=_work_rough(prompt.rough, geometry, work))
     return WorkPrompt("click", points=tuple(_work_place(at, work) for at in to_index(geometry, prompt.click)))
+
+
+def network_input(work: WorkImage, prompt: WorkPrompt | None, plan: Plan) -> WorkImage:
+    """Give what the networks see: the image, and the channels that speak of the prompt where they have any.
+
+    Parameters
+    ----------
+    work : WorkImage
+        The image on the working grid.
+    prompt : WorkPrompt or None
+        What steers the mask; None for the automatic mask.
+    plan : Plan
+        With ``in_channels`` of the networks.
+
+    Returns
+    -------
+    WorkImage
+        `work` itself for networks of one channel, else with its array channels first.
+    """
+    if int(plan.network["in_channels"]) == 1:
+        return work
+    return replace(work, array=np.concatenate([work.array[None], prompt_channels(work, prompt, plan)]))
+
+
+def prompt_channels(work: WorkImage, prompt: WorkPrompt | None, plan: Plan) -> NDArray[np.float32]:
+    """Draw a prompt as channels beside the image.
+
+    Parameters
+    ----------
+    work : WorkImage
+        The image on the working grid.
+    prompt : WorkPrompt or None
+        What to draw; None gives empty channels.
+    plan : Plan
+        With ``in_channels`` of the networks.
+
+    Returns
+    -------
+    ndarray of float32, shape (in_channels - 1, z, y, x)
+        The first is 1 inside the box, around the clicks (10 mm) or inside the rough mask; the others are empty.
+    """
+    channels = np.zeros((int(plan.network["in_channels"]) - 1, *work.array.shape), dtype=np.float32)
+    if prompt is None:
+        return channels
+    if prompt.rough is not None:
+        channels[0] = prompt.rough
+        return channels
+    at = np.meshgrid(*(np.arange(size, dtype=np.float64) for size in work.array.shape), indexing="ij")
+    if prompt.box is not None:
+        channels[0] = np.all([(a >= low) & (a <= high) for a, low, high in zip(at, *prompt.box, strict=True)], axis=0)
+    for point in prompt.points:
+        distance = sum(((a - p) * s) ** 2 for a, p, s in zip(at, point, work.spacing[::-1], strict=True))
+        channels[0] = np.maximum(channels[0], distance <= 10.0**2)
+    return channels
 
 
 def _work_place(at: NDArray[np.float64], work: WorkImage) -> Place:
