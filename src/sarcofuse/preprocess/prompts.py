@@ -44,7 +44,7 @@ def place_prompts(cases: Sequence[Case], patients: Mapping[str, Patient], engine
         try:
             key = digest("prompt", VERSION, case.image_digest, content(prompt, mask_label, case.patient_id))
         except PromptError as error:
-            failed.append(SetAside(case.patient_id, STAGE, error.problem))
+            failed.append(SetAside(case.patient_id, STAGE, f"{error.file.name}: {error.problem}" if error.file else error.problem))
             continue
         tasks.append(Task(case.patient_id, key, (case.image, prompt, case.patient_id, mask_label)))
     if not tasks:
