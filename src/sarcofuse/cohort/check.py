@@ -129,7 +129,7 @@ def unfit_settings(config: StudyConfig) -> list[str]:
 
 
 def unused_prompts(config: StudyConfig, patients: Sequence[Patient]) -> list[str]:
-    """Tell of prompts that steer nothing, since the study uses given masks.
+    """Tell of prompts that steer nothing, since the study does not draw masks by its own networks.
 
     Parameters
     ----------
@@ -144,9 +144,10 @@ def unused_prompts(config: StudyConfig, patients: Sequence[Patient]) -> list[str
         A warning, or nothing.
     """
     count = sum(p.prompt is not None for p in patients)
-    if not count or config.segment.masks != "given":
+    if not count or config.segment.masks == "model":
         return []
-    return [f"{count} patient{'' if count == 1 else 's'} with a box, click or rough mask: not used, for segment.masks is given. Set segment.masks: model to have networks draw the masks"]
+    who = f"{count} patient{'' if count == 1 else 's'} with a box, click or rough mask"
+    return [f"{who}: not used, for segment.masks is {config.segment.masks}. Set segment.masks: model to have the study's networks draw the masks"]
 
 
 def _nested(config: StudyConfig, scan: Scan) -> list[Problem]:

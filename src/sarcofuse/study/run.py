@@ -171,7 +171,7 @@ def _preprocess(state: _Study) -> None:
     from sarcofuse import preprocess
 
     patients = state.cohort.patients
-    if state.config.segment.masks == "given":
+    if state.config.segment.masks != "model":
         patients = tuple(dataclasses.replace(p, prompt=None) for p in patients)  # they steer nothing
     cases, aside = preprocess.prepare(patients, state.config.preprocess, state.engine, mask_label=state.config.cohort.mask_label)
     state.folder.set_aside += aside
