@@ -12,6 +12,7 @@
         ├── CaseError               one patient's data; the patient is set aside, the cohort goes on
         │   ├── ImageError          an image that is missing, unreadable or not finite
         │   ├── MaskError           a mask that is empty, has several labels or is too small
+        │   ├── PromptError         a box, click or rough mask that does not fit the image
         │   └── GeometryError       image and mask on different grids
         └── StageError              a whole stage: nobody left, too few events, a worker that died
             └── StepError           a step of the selection that cannot do its work; also a ValueError
@@ -95,6 +96,10 @@ class ImageError(CaseError):
 
 class MaskError(CaseError):
     """A mask is missing, empty, has several labels, or is too small to be measured."""
+
+
+class PromptError(CaseError):
+    """A box, a click or a rough mask cannot be read, or does not fit the image."""
 
 
 class GeometryError(CaseError):

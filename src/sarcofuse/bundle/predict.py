@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from sarcofuse.models import FittedModel
 
 UNUSED = "the given mask was not used: the models learned from masks by the bundle's networks, and such a mask was drawn"
+IDLE = "the box, click or rough mask was not used: the given mask was"
+STEERED = "the mask was steered by a {}: judge the risk by that mask"
 UNLIKE = "the given mask was used, while the models learned from masks by the bundle's networks"
 
 
@@ -42,6 +44,8 @@ class Risk:
         Feature set and classifier, ``dlr-extratrees`` say.
     warnings : tuple of str
         Where the patient differs from those of the training.
+    prompted : {'box', 'click', 'rough', ''}
+        What the mask was steered by; empty for one that was not.
     """
 
     patient_id: str
@@ -50,6 +54,7 @@ class Risk:
     threshold: float
     model: str
     warnings: tuple[str, ...] = ()
+    prompted: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,7 @@ class Bundle:
         Raises
         ------
         BundleError
-            If the bundle was made from feature tables and has no imaging half.
+            If the bundle was made from feature tables and has no imaging half, or patients come with prompts and its networks know none.
         """
         if not self.manifest.imaging:
             message = f"bundle {self.folder.name} was made from feature tables; score new tables with predict_tables (sarcofuse predict --table BLOCK=FILE)"
@@ -105,6 +110,9 @@ class Bundle:
         use = not by_networks if given_masks is None else given_masks
         note = UNUSED if by_networks and not use else UNLIKE if by_networks else None
         noted = {p.patient_id for p in patients if p.mask is not None and note is not None}
+        idle = {p.patient_id for p in patients if use and p.mask is not None and p.prompt is not None}
+        patients = [dataclasses.replace(p, prompt=None) if p.patient_id in idle else p for p in patients]
+        self._check_prompts(patients)
         with _engine(engine) as own:
             tables, cases, aside = self._features(patients if use else [dataclasses.replace(p, mask=None) for p in patients], own)
             if masks is not None:
@@ -114,7 +122,10 @@ class Bundle:
         out = {a.patient_id for a in aside}
         served = [p for p in patients if p.patient_id not in out]
         risks = self.predict_tables(tables, [p.patient_id for p in served], all_models=all_models, patients=served) if cases else []
-        return [dataclasses.replace(r, warnings=(str(note), *r.warnings)) if r.patient_id in noted else r for r in risks], aside
+        steered = {c.patient_id: c.prompted for c in cases}
+        risks = [dataclasses.replace(r, warnings=(str(note), *r.warnings)) if r.patient_id in noted else r for r in risks]
+        risks = [dataclasses.replace(r, warnings=(IDLE, *r.warnings)) if r.patient_id in idle else r for r in risks]
+        return [_marked(r, steered.get(r.patient_id, "")) for r in risks], aside
 
     def segment(self, patients: Sequence[Patient], masks: Path, *, engine: Engine | None = None) -> tuple[list[MaskQuality], list[SetAside]]:
         """Draw tumour masks.
@@ -138,7 +149,7 @@ class Bundle:
         Raises
         ------
         BundleError
-            If the bundle has no segmentation networks.
+            If the bundle has no segmentation networks, or patients come with prompts and they know none.
         """
         from sarcofuse import preprocess, segment
 
@@ -146,11 +157,27 @@ class Bundle:
         if not folder.is_dir():
             message = f"bundle {self.folder.name} has no segmentation networks; its study used given masks"
             raise BundleError(message)
+        self._check_prompts(patients)
         with _engine(engine) as own:
             cases, aside = preprocess.prepare(patients, self.manifest.preprocess, own, mask_label=self.manifest.mask_label)
             drawn, quality, failed = segment.segment(segment.load_segmenter(folder), cases, self.manifest.segment, own, out_of_fold=False)
             _keep_masks(drawn, masks)
         return quality, aside + failed
+
+    def _check_prompts(self, patients: Sequence[Patient]) -> None:
+        """Refuse prompts before any work, where no network would heed them."""
+        from sarcofuse import segment
+
+        prompted = [p for p in patients if p.prompt is not None]
+        if not prompted:
+            return
+        folder = self.folder / "segmenter"
+        if folder.is_dir() and segment.load_segmenter(folder).takes_prompts:
+            return
+        what = "its networks were trained without prompts" if folder.is_dir() else "it has no segmentation networks"
+        who = f"patient {prompted[0].patient_id}" + (f" and {len(prompted) - 1} more" if len(prompted) > 1 else "")
+        message = f"bundle {self.folder.name} cannot heed the box, click or rough mask of {who}: {what}. Leave the prompts out, or use a bundle whose networks take them"
+        raise BundleError(message)
 
     def _features(self, patients: Sequence[Patient], engine: Engine) -> tuple[dict[str, FeatureTable], list[Case], list[SetAside]]:
         from sarcofuse import deep, preprocess, radiomics, segment
@@ -315,6 +342,10 @@ def _engine(given: Engine | None) -> Iterator[Engine]:
         return
     with tempfile.TemporaryDirectory(prefix="sarcofuse-") as room, Engine(Path(room), scheduler="serial") as engine:
         yield engine
+
+
+def _marked(risk: Risk, prompted: str) -> Risk:
+    return dataclasses.replace(risk, prompted=prompted, warnings=(STEERED.format(prompted.replace("rough", "rough mask")), *risk.warnings)) if prompted else risk
 
 
 def _used(item: BundledModel, block: str) -> set[str]:

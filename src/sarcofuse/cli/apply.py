@@ -11,24 +11,34 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sarcofuse.bundle import Bundle, Risk
-    from sarcofuse.records import SetAside
+    from sarcofuse.records import Prompt, SetAside
 
+Box = Annotated[str | None, typer.Option(help='Box around the tumour of a single image: "x y z x y z", two opposite corners in patient mm (LPS), or "RAS x y z x y z".')]
+Click = Annotated[list[str] | None, typer.Option(help='Point inside the tumour of a single image: "x y z" in patient mm (LPS), or "RAS x y z". May be given several times.')]
+Rough = Annotated[Path | None, typer.Option(help="Rough mask of the tumour of a single image.")]
 Images = Annotated[list[Path], typer.Argument(help="NIfTI files, DICOM folders, or one cohort.csv with patient_id and image.")]
+
+
+PROMPT_NAMES = {"box": "box", "click": "click", "rough": "rough mask"}
 
 
 def segment(
     images: Images,
     bundle: Annotated[Path, typer.Option(help="Bundle with segmentation networks.")],
+    box: Box = None,
+    click: Click = None,
+    rough: Rough = None,
     out: Annotated[Path, typer.Option(help="Folder for the masks.")] = Path("masks"),
 ) -> None:
-    """Draw tumour masks for new images with a bundle's networks."""
+    """Draw tumour masks for new images with a bundle's networks; a box, clicks or a rough mask steer them."""
     from sarcofuse.bundle import load_bundle
     from sarcofuse.cohort import new_patients
 
-    quality, aside = load_bundle(bundle).segment(new_patients(images), out)
+    quality, aside = load_bundle(bundle).segment(new_patients(images, prompt=_prompt(box, click, rough)), out)
     for q in quality:
         agreement = "" if q.agreement is None else f", agreement of the networks {q.agreement:.2f}"
-        typer.echo(f"{out / (q.patient_id + '.nii.gz')}: {q.volume_ml:.1f} ml{agreement}")
+        steered = f", steered by a {PROMPT_NAMES[q.prompted]} ({q.automatic_ml:.1f} ml without)" if q.prompted else ""
+        typer.echo(f"{out / (q.patient_id + '.nii.gz')}: {q.volume_ml:.1f} ml{agreement}{steered}")
     _tell_aside(aside)
 
 
@@ -36,6 +46,9 @@ def predict(
     bundle: Annotated[Path, typer.Argument(help="The folder bundle/ of a finished run.")],
     images: Annotated[list[Path] | None, typer.Argument(help="NIfTI files, DICOM folders, or one cohort.csv with patient_id and image.")] = None,
     mask: Annotated[Path | None, typer.Option(help="The tumour's mask, for a single image; without it the bundle draws one.")] = None,
+    box: Box = None,
+    click: Click = None,
+    rough: Rough = None,
     given_masks: Annotated[bool, typer.Option("--given-masks", help="Use the masks of a cohort.csv even where the bundle's models learned from masks by its own networks.")] = False,
     table: Annotated[list[str] | None, typer.Option(help="For bundles made from feature tables: BLOCK=FILE, once a block.")] = None,
     all_models: Annotated[bool, typer.Option("--all-models", help="Risks of all models, not of the primary one alone.")] = False,
@@ -53,12 +66,19 @@ def predict(
     if bool(images) == bool(table):
         message = "give images (files, DICOM folders or a cohort.csv), or --table BLOCK=FILE; not both"
         raise CohortError(message)
+    prompt = _prompt(box, click, rough)
+    if prompt is not None and (table or mask is not None):
+        message = f"a {PROMPT_NAMES[prompt.kind]} steers the mask that networks draw of an image; it does not go with {'--table' if table else '--mask'}"
+        raise CohortError(message)
     aside: list[SetAside] = []
     if table:
         risks = _predict_tables(frozen, table, all_models)
     else:
-        risks, aside = frozen.predict(new_patients(images or [], mask), masks=masks, all_models=all_models, given_masks=given_masks or mask is not None or None)
-    _write_rows([dataclasses.asdict(r) for r in risks], out)
+        risks, aside = frozen.predict(new_patients(images or [], mask, prompt), masks=masks, all_models=all_models, given_masks=given_masks or mask is not None or None)
+    rows = [dataclasses.asdict(r) for r in risks]
+    if not any(r.prompted for r in risks):
+        rows = [{k: v for k, v in row.items() if k != "prompted"} for row in rows]
+    _write_rows(rows, out)
     for risk in risks:
         typer.echo(f"{risk.patient_id}: risk {risk.risk:.3f}, {'above' if risk.positive else 'below'} the threshold {risk.threshold:.3f} ({risk.model})")
         for warning in risk.warnings:
@@ -77,6 +97,12 @@ def convert(
     for file in files:
         typer.echo(f"wrote {file}")
     _tell_aside(aside)
+
+
+def _prompt(box: str | None, click: Sequence[str] | None, rough: Path | None) -> Prompt | None:
+    from sarcofuse.cohort import read_prompt
+
+    return read_prompt((box or "", ";".join(click or ()), "" if rough is None else str(rough)), Path())
 
 
 def _predict_tables(frozen: Bundle, pairs: Sequence[str], all_models: bool) -> list[Risk]:

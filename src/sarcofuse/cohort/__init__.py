@@ -1,8 +1,9 @@
 """The patients of a study: reading cohort.csv, splitting, checking, starting a study from a folder."""
 
-from sarcofuse.cohort.check import Problem, check_study, needed_folds, unfit_settings
+from sarcofuse.cohort.check import Problem, check_study, needed_folds, unfit_settings, unused_prompts
 from sarcofuse.cohort.clinical import clinical_schema, clinical_table, encode_clinical
 from sarcofuse.cohort.new import new_patients
+from sarcofuse.cohort.prompt import read_prompt
 from sarcofuse.cohort.read import flow_counts, read_cohort
 from sarcofuse.cohort.start import StudyFiles, make_study
 from sarcofuse.cohort.suspect import one_sided_sites, suspicions
@@ -24,6 +25,8 @@ __all__ = [
     "one_sided_sites",
     "read_cohort",
     "read_features",
+    "read_prompt",
     "suspicions",
     "unfit_settings",
+    "unused_prompts",
 ]

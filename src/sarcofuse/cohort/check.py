@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,11 +14,11 @@ from sarcofuse.cohort.suspect import one_sided_sites, suspicions
 from sarcofuse.cohort.tables import join_tables
 from sarcofuse.config import StudyConfig
 from sarcofuse.errors import CaseError, CohortError
-from sarcofuse.records import Patient
+from sarcofuse.records import Patient, Prompt
 from sarcofuse.runtime import Engine, Task, digest, digest_file, read_json, write_json
 
 STAGE = "check"
-VERSION = "check 1"
+VERSION = "check 2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,7 @@ def check_study(config: StudyConfig, folder: Path, engine: Engine) -> list[Probl
     if config.deep.weights is not None and imaging and not (folder / config.deep.weights).is_file():
         found.append(Problem("error", "", folder / config.deep.weights, "weights file of deep.weights does not exist; correct the path, or leave it empty"))
     if imaging:
+        found += [Problem("warning", "", table, text) for text in unused_prompts(config, scan.patients)]
         found += _masks(config, scan.patients) + _images(config, scan.patients, engine)
     else:
         found += _features(config, scan, folder)
@@ -127,6 +128,28 @@ def unfit_settings(config: StudyConfig) -> list[str]:
     return found
 
 
+def unused_prompts(config: StudyConfig, patients: Sequence[Patient]) -> list[str]:
+    """Tell of prompts that steer nothing, since the study does not draw masks by its own networks.
+
+    Parameters
+    ----------
+    config : StudyConfig
+        The study.
+    patients : sequence of Patient
+        Its patients.
+
+    Returns
+    -------
+    list of str
+        A warning, or nothing.
+    """
+    count = sum(p.prompt is not None for p in patients)
+    if not count or config.segment.masks == "model":
+        return []
+    who = f"{count} patient{'' if count == 1 else 's'} with a box, click or rough mask"
+    return [f"{who}: not used, for segment.masks is {config.segment.masks}. Set segment.masks: model to have the study's networks draw the masks"]
+
+
 def _nested(config: StudyConfig, scan: Scan) -> list[Problem]:
     """Warn where an inner cross-validation gets fewer patients of a class than folds."""
     training = [scan.outcome[p.patient_id] for p in scan.patients if p.split == "train"]
@@ -158,11 +181,11 @@ def _masks(config: StudyConfig, patients: Sequence[Patient]) -> list[Problem]:
 
 def _images(config: StudyConfig, patients: Sequence[Patient], engine: Engine) -> list[Problem]:
     tasks, found = [], []
-    for patient in patients:
+    for patient in patients if config.segment.masks == "model" else [replace(p, prompt=None) for p in patients]:
         if patient.image is None:
             continue
         try:
-            content = digest_file(patient.image), None if patient.mask is None else digest_file(patient.mask)
+            content = digest_file(patient.image), None if patient.mask is None else digest_file(patient.mask), _said(patient.prompt)
         except OSError as error:
             found.append(Problem("error", patient.patient_id, patient.image, f"file cannot be read: {error.strerror or error}"))
             continue
@@ -174,7 +197,7 @@ def _images(config: StudyConfig, patients: Sequence[Patient], engine: Engine) ->
     same: dict[str, list[str]] = {}
     for entry in done:
         patient, seen = by_id[entry.patient_id], read_json(entry.folder / "found.json")
-        files = {"image": patient.image, "mask": patient.mask}
+        files = {"image": patient.image, "mask": patient.mask, "prompt": None if patient.prompt is None else patient.prompt.rough}
         found += [Problem(severity, patient.patient_id, files[which], text) for severity, which, text in seen["problems"]]
         if seen["image_digest"] is not None:
             same.setdefault(seen["image_digest"], []).append(patient.patient_id)
@@ -183,9 +206,13 @@ def _images(config: StudyConfig, patients: Sequence[Patient], engine: Engine) ->
     return found
 
 
+def _said(prompt: Prompt | None) -> object:
+    return None if prompt is None else (prompt.box, prompt.click, None if prompt.rough is None else digest_file(prompt.rough))
+
+
 def _look(folder: Path, patient: Patient, tolerance: float, slices: int, label: int | None) -> None:
-    """Open a patient's image and mask, and write down what is wrong with them."""
-    from sarcofuse.imaging import check_geometry, content_digest, read_mask, read_volume, reorient
+    """Open a patient's image, mask and prompt, and write down what is wrong with them."""
+    from sarcofuse.imaging import check_geometry, check_prompt, content_digest, place_rough, read_mask, read_volume, reorient
 
     problems: list[tuple[str, str, str]] = []
     volume = mask = content = None
@@ -211,6 +238,14 @@ def _look(folder: Path, patient: Patient, tolerance: float, slices: int, label: 
             check_geometry(volume, mask, patient.patient_id, tolerance)
         except CaseError as error:
             problems.append(("error", "mask", error.problem))
+    if volume is not None and patient.prompt is not None:
+        try:
+            if patient.prompt.rough is None:
+                check_prompt(patient.prompt, volume.geometry, patient.patient_id)
+            else:
+                place_rough(patient.prompt.rough, volume.geometry, patient.patient_id, label)
+        except CaseError as error:
+            problems.append(("error", "prompt", error.problem))
     write_json({"problems": problems, "image_digest": content}, folder / "found.json")
 
 

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sarcofuse.cohort.prompt import read_prompt
 from sarcofuse.cohort.split import Candidate, Moment, assign_splits, moment, torn_groups
 from sarcofuse.cohort.text import TextTable, missing, number, read_text, with_point
 from sarcofuse.config import CohortConfig
 from sarcofuse.errors import CohortError
-from sarcofuse.records import SPLITS, Patient, SetAside, Split
+from sarcofuse.records import SPLITS, Patient, Prompt, SetAside, Split
 
 STAGE = "cohort"
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f/\\:*?\"<>|]")
@@ -60,6 +61,7 @@ class _Row:
     cells: dict[str, str]
     image: Path | None = None
     mask: Path | None = None
+    prompt: Prompt | None = None
     outcome: int | None = None
     split: Split | None = None
     moment: Moment = ()
@@ -102,7 +104,7 @@ def scan_table(config: CohortConfig, folder: Path, seed: int, *, imaging: bool =
     rows: list[_Row] = []
     for position, cells in enumerate(table.rows):
         row = _Row(cells[config.patient_id], cells)
-        reason = ragged(table, position) or _examine(row, config, file.parent, imaging=imaging, outcomes=outcomes and config.outcome in table.columns)
+        reason = ragged(table, position) or _examine(row, config, file.parent, imaging=imaging, outcomes=outcomes and config.outcome in table.columns, decimal_comma=table.decimal_comma)
         if reason is None:
             rows.append(row)
         else:
@@ -114,7 +116,7 @@ def scan_table(config: CohortConfig, folder: Path, seed: int, *, imaging: bool =
         if outcomes:
             _classes(scan, split, folds)
     else:
-        once = {r.patient_id: Patient(r.patient_id, r.split or "train", r.image, r.mask) for r in reversed(rows)}
+        once = {r.patient_id: Patient(r.patient_id, r.split or "train", r.image, r.mask, prompt=r.prompt) for r in reversed(rows)}
         scan.patients = [once[name] for name in sorted(once)]
     scan.set_aside.sort(key=lambda s: s.patient_id)
     return scan
@@ -149,6 +151,7 @@ def _columns(table: TextTable, config: CohortConfig, *, imaging: bool, outcomes:
             found.append(f"there is no column {name!r} ({setting}){hint} The columns are: {listed}" if hint else f"there is no column {name!r} ({setting}); the columns are: {listed}")
     sealed = {config.outcome: "the outcome", config.patient_id: "the identifier", config.split_column: "the split"} | ({config.time: "the follow-up time"} if config.time else {})
     sealed |= {config.competing: "the competing death"} if config.competing else {}
+    sealed |= {config.box: "a box that steers masks", config.click: "a click that steers masks", config.rough_mask: "a rough mask that steers masks"}
     found += [f"column {c!r} is {sealed[c]} and must not be a clinical variable (cohort.clinical)" for c in config.clinical if c in sealed]
     return found
 
@@ -183,7 +186,7 @@ def ragged(table: TextTable, position: int) -> str | None:
     return f"row with a wrong number of cells: line {table.lines[position]} has {table.ragged[position]}, the header {len(table.columns)}. Quote cells that hold the separator"
 
 
-def _examine(row: _Row, config: CohortConfig, folder: Path, *, imaging: bool, outcomes: bool) -> str | None:
+def _examine(row: _Row, config: CohortConfig, folder: Path, *, imaging: bool, outcomes: bool, decimal_comma: bool) -> str | None:
     """Fill in a row; give the reason why it cannot be used, if there is one."""
     checks: list[Callable[[], str | None]] = [lambda: unusable(row.patient_id)]
     if outcomes:
@@ -196,6 +199,7 @@ def _examine(row: _Row, config: CohortConfig, folder: Path, *, imaging: bool, ou
             checks.append(lambda: None if row.cells[config.site] else f"no site: column {config.site!r} is empty, and the split goes by site")
     if imaging and config.image in row.cells:
         checks.append(lambda: _files(row, config, folder))
+        checks.append(lambda: _prompt(row, config, folder, decimal_comma=decimal_comma))
     return next((reason for check in checks if (reason := check()) is not None), None)
 
 
@@ -275,6 +279,17 @@ def _files(row: _Row, config: CohortConfig, folder: Path) -> str | None:
     return None
 
 
+def _prompt(row: _Row, config: CohortConfig, folder: Path, *, decimal_comma: bool) -> str | None:
+    columns = (config.box, config.click, config.rough_mask)
+    try:
+        row.prompt = read_prompt([row.cells.get(c, "") for c in columns], folder, [f"column {c!r}" for c in columns], decimal_comma=decimal_comma)
+    except CohortError as error:
+        return f"unusable prompt: {error}"
+    if row.prompt is not None and row.prompt.rough is not None and not row.prompt.rough.is_file():
+        return f"rough mask does not exist: {row.cells[config.rough_mask]}"
+    return None
+
+
 def _split(rows: list[_Row], config: CohortConfig, seed: int, scan: Scan) -> dict[str, Split]:
     group = {r.patient_id: r.cells[config.group] or r.patient_id if config.group is not None else r.patient_id for r in rows}
     if config.group is not None:
@@ -302,7 +317,7 @@ def _finish(scan: Scan, rows: list[_Row], split: dict[str, Split], table: TextTa
             value = None if missing(text) else number(text, decimal_comma=table.decimal_comma) if numeric[name] else text if outcomes else with_point(text, decimal_comma=table.decimal_comma)
             unread[name] += value is None and not missing(text)
             clinical[name] = value
-        scan.patients.append(Patient(row.patient_id, split.get(row.patient_id, "train"), row.image, row.mask, row.cells.get(config.site, ""), clinical))
+        scan.patients.append(Patient(row.patient_id, split.get(row.patient_id, "train"), row.image, row.mask, row.cells.get(config.site, ""), clinical, row.prompt))
         if row.outcome is not None:
             scan.outcome[row.patient_id] = row.outcome
     scan.warnings += [f"clinical column {n!r} holds numbers in training; {c} test value{'s' if c > 1 else ''} that are no numbers count as missing" for n, c in unread.items() if c]

@@ -42,6 +42,9 @@ class CohortConfig(Section):
     patient_id: Annotated[str, Field(description="Column of the patient's identifier; every value once.")] = "patient_id"
     image: Annotated[str, Field(description="Column of the image: NIfTI file or DICOM folder, relative to the table.")] = "image"
     mask: Annotated[str, Field(description="Column of the tumour mask on the image's grid; may be empty or absent.")] = "mask"
+    box: Annotated[str, Field(description="Column of a box around the tumour that steers the networks' mask: `x y z x y z`, two opposite corners in patient mm as DICOM has them (LPS), or `RAS x y z x y z`; may be empty or absent.")] = "box"
+    click: Annotated[str, Field(description="Column of a point inside the tumour that steers the networks' mask: `x y z`, as for the box; several points are parted by semicolons. May be empty or absent.")] = "click"
+    rough_mask: Annotated[str, Field(description="Column of a rough mask (file) that steers the networks' mask; may be empty or absent. A row has one of box, click and rough mask at most.")] = "rough_mask"
     site: Annotated[str, Field(description="Column of the hospital or scanner; may be absent.")] = "site"
     group: Annotated[str | None, Field(description="Column of who or what rows belong to, where a patient has several tumours or scans, a row each: rows of one group stay together in every split and fold.")] = None
     split_column: Annotated[str, Field(description="Column that says train, internal or external (split by column).")] = "split"

@@ -12,7 +12,7 @@ from sarcofuse.config.filters import Energy, FilterConfig
 from sarcofuse.config.selection import SelectionStep
 from sarcofuse.config.study import StudyConfig
 
-COHORT_COLUMNS = ("patient_id", "image", "mask", "site", "group", "split_column", "outcome", "time")
+COHORT_COLUMNS = ("patient_id", "image", "mask", "box", "click", "rough_mask", "site", "group", "split_column", "outcome", "time")
 
 
 def study_reference() -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from sarcofuse.config import PreprocessConfig
 from sarcofuse.errors import ImageError, MaskError
+from sarcofuse.preprocess.prompts import place_prompts
 from sarcofuse.records import Case, Mask, Patient, SetAside, Volume
 from sarcofuse.runtime import Engine, Task, digest, digest_file, read_json, write_json
 
@@ -18,7 +19,7 @@ VERSION = "preprocess 1"
 
 
 def prepare(patients: Sequence[Patient], config: PreprocessConfig, engine: Engine, *, mask_label: int | None = None) -> tuple[list[Case], list[SetAside]]:
-    """Prepare the images of patients, and their masks where there are any.
+    """Prepare the images of patients, their masks where there are any, and their prompts.
 
     Parameters
     ----------
@@ -36,7 +37,7 @@ def prepare(patients: Sequence[Patient], config: PreprocessConfig, engine: Engin
     cases : list of Case
         In the order of the patients.
     set_aside : list of SetAside
-        Patients whose image or mask cannot be used, with reasons.
+        Patients whose image, mask or prompt cannot be used, with reasons.
     """
     tasks: list[Task] = []
     unread: list[SetAside] = []
@@ -49,8 +50,8 @@ def prepare(patients: Sequence[Patient], config: PreprocessConfig, engine: Engin
     done, failed = engine.run(STAGE, _task, tasks)
     by_id = {p.patient_id: p for p in patients}
     order = {p.patient_id: i for i, p in enumerate(patients)}
-    cases = [_case(by_id[entry.patient_id], entry.folder) for entry in done]
-    return cases, sorted([*unread, *failed], key=lambda s: order[s.patient_id])
+    cases, unfit = place_prompts([_case(by_id[entry.patient_id], entry.folder) for entry in done], by_id, engine, mask_label)
+    return cases, sorted([*unread, *failed, *unfit], key=lambda s: order[s.patient_id])
 
 
 def prepare_one(patient: Patient, config: PreprocessConfig, folder: Path, mask_label: int | None = None) -> Case:

@@ -6,6 +6,25 @@ millimetres, in the patient coordinate system of DICOM (LPS).
 
 from sarcofuse.records.images import Geometry, Mask, Volume
 from sarcofuse.records.patients import SPLITS, Case, Cohort, MaskQuality, MaskSource, Outcomes, Patient, SetAside, Split
+from sarcofuse.records.prompts import PROMPTS, Prompt, PromptKind
 from sarcofuse.records.tables import FeatureTable, Prediction
 
-__all__ = ["SPLITS", "Case", "Cohort", "FeatureTable", "Geometry", "Mask", "MaskQuality", "MaskSource", "Outcomes", "Patient", "Prediction", "SetAside", "Split", "Volume"]
+__all__ = [
+    "PROMPTS",
+    "SPLITS",
+    "Case",
+    "Cohort",
+    "FeatureTable",
+    "Geometry",
+    "Mask",
+    "MaskQuality",
+    "MaskSource",
+    "Outcomes",
+    "Patient",
+    "Prediction",
+    "Prompt",
+    "PromptKind",
+    "SetAside",
+    "Split",
+    "Volume",
+]

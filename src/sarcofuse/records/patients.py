@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from sarcofuse.records.prompts import Prompt, PromptKind
+
 Split = Literal["train", "internal", "external"]
 SPLITS: tuple[Split, ...] = ("train", "internal", "external")
 MaskSource = Literal["given", "out-of-fold", "ensemble"]
@@ -30,6 +32,8 @@ class Patient:
         Hospital or scanner.
     clinical : mapping
         The further columns, as numbers, text or None.
+    prompt : Prompt or None
+        A box, clicks or a rough mask that steer the networks' mask.
     """
 
     patient_id: str
@@ -38,6 +42,7 @@ class Patient:
     mask: Path | None = None
     site: str = ""
     clinical: Mapping[str, float | str | None] = field(default_factory=dict)
+    prompt: Prompt | None = None
 
 
 class Outcomes:
@@ -182,6 +187,12 @@ class Case:
         SHA-256 of the prepared mask's content.
     mask_source : {'given', 'out-of-fold', 'ensemble'} or None
         Where the mask comes from.
+    prompt : Prompt or None
+        What steers the networks' mask; a rough mask lies on the grid of `image`.
+    prompt_digest : str or None
+        SHA-256 of what the prompt says.
+    prompted : {'box', 'click', 'rough', ''}
+        What `mask` was steered by; empty for a mask that was not.
     """
 
     patient_id: str
@@ -193,6 +204,9 @@ class Case:
     image_digest: str
     mask_digest: str | None = None
     mask_source: MaskSource | None = None
+    prompt: Prompt | None = None
+    prompt_digest: str | None = None
+    prompted: PromptKind | Literal[""] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +233,12 @@ class MaskQuality:
         95th percentile of the surface distance to the given mask (HD95) in mm.
     volume_error : float or None
         (automatic - given) / given volume.
+    prompted : {'box', 'click', 'rough', ''}
+        What the mask was steered by; empty for a mask that was not. All other figures are of the steered mask.
+    automatic_ml : float or None
+        Volume of the mask that the same networks draw without the prompt, 0 where they find no tumour; None where there was no prompt.
+    automatic_dice : float or None
+        Dice of that mask with the given one.
     """
 
     patient_id: str
@@ -231,3 +251,6 @@ class MaskQuality:
     steps: Mapping[str, float] = field(default_factory=dict)
     surface_mm: float | None = None
     volume_error: float | None = None
+    prompted: PromptKind | Literal[""] = ""
+    automatic_ml: float | None = None
+    automatic_dice: float | None = None

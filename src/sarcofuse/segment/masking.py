@@ -18,7 +18,7 @@ from sarcofuse.segment.model import CARD, Segmenter
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from sarcofuse.records import Mask
+    from sarcofuse.records import Geometry, Mask
     from sarcofuse.segment.grid import WorkImage
 
 STAGE = "segment"
@@ -33,7 +33,7 @@ def segment(segmenter: Segmenter, cases: Sequence[Case], config: SegmentConfig, 
     segmenter : Segmenter
         The trained ensemble.
     cases : sequence of Case
-        Prepared images. Where a case has a mask, the automatic one is measured against it.
+        Prepared images. Where a case has a mask, the automatic one is measured against it; where it has a prompt, the networks draw with and without it.
     config : SegmentConfig
         ``refine`` and ``device`` count here.
     engine : Engine
@@ -44,7 +44,7 @@ def segment(segmenter: Segmenter, cases: Sequence[Case], config: SegmentConfig, 
     Returns
     -------
     cases : list of Case
-        In the same order, with the automatic mask.
+        In the same order, with the automatic mask, or the prompted one where there is a prompt.
     quality : list of MaskQuality
         One a case.
     set_aside : list of SetAside
@@ -53,15 +53,17 @@ def segment(segmenter: Segmenter, cases: Sequence[Case], config: SegmentConfig, 
     Raises
     ------
     StageError
-        If an out-of-fold mask is wanted of a patient whom no network held out.
+        If an out-of-fold mask is wanted of a patient whom no network held out, or the networks know no prompts and there are some.
     """
+    refuse_prompts(segmenter, cases)
     card = read_json(segmenter.folder / CARD)
     scores = [float(item["held_out_dice"]) for item in card["folds"]]
     content = segmenter.content
     tasks = []
     for case in cases:
         fold = _fold_of(segmenter, case) if out_of_fold else None
-        key = digest("segment", VERSION, content, config.refine, config.device, fold, case.image_digest, case.mask_digest)
+        said = () if case.prompt is None else (case.prompt_digest,)
+        key = digest("segment", VERSION, content, config.refine, config.device, fold, case.image_digest, case.mask_digest, *said)
         tasks.append(Task(case.patient_id, key, (segmenter.folder, segmenter.weights, scores, fold, case, config)))
     done, set_aside = engine.run(STAGE, segment_task, tasks)
     by_id = {c.patient_id: c for c in cases}
@@ -69,9 +71,31 @@ def segment(segmenter: Segmenter, cases: Sequence[Case], config: SegmentConfig, 
     source: MaskSource = "out-of-fold" if out_of_fold else "ensemble"
     for entry in done:
         case, found = by_id[entry.patient_id], read_json(entry.folder / "quality.json")
-        masked.append(replace(case, mask=entry.folder / "mask.nii.gz", mask_digest=found.pop("mask_digest"), mask_source=source))
+        masked.append(replace(case, mask=entry.folder / "mask.nii.gz", mask_digest=found.pop("mask_digest"), mask_source=source, prompted=found.get("prompted", "")))
         quality.append(MaskQuality(case.patient_id, case.split, source, **found))
     return masked, quality, set_aside
+
+
+def refuse_prompts(segmenter: Segmenter, cases: Sequence[Case]) -> None:
+    """Refuse prompts for networks that know none: their masks would not heed them.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+        The trained ensemble.
+    cases : sequence of Case
+        With or without prompts.
+
+    Raises
+    ------
+    StageError
+        If there are prompts, and the networks were trained without.
+    """
+    prompted = [c.patient_id for c in cases if c.prompt is not None]
+    if prompted and not segmenter.takes_prompts:
+        who = f"patient {prompted[0]}" + (f" and {len(prompted) - 1} more" if len(prompted) > 1 else "")
+        message = f"segment: {who} came with a box, click or rough mask, but these networks were trained without prompts. Leave the prompts out, or train networks that take them"
+        raise StageError(message)
 
 
 def _fold_of(segmenter: Segmenter, case: Case) -> int:
@@ -90,7 +114,7 @@ def segment_task(folder: Path, model: Path, weights: Sequence[Path], scores: Seq
     Parameters
     ----------
     folder : Path
-        Where mask.nii.gz and quality.json go.
+        Where mask.nii.gz and quality.json go; of a prompted case also automatic.nii.gz, the mask without the prompt, unless that is empty.
     model : Path
         Folder of the Segmenter.
     weights : sequence of Path
@@ -110,26 +134,52 @@ def segment_task(folder: Path, model: Path, weights: Sequence[Path], scores: Seq
         If nothing is left of the mask.
     """
     from sarcofuse.imaging import content_digest, read_mask, read_volume, write_mask
+    from sarcofuse.metrics.overlap import dice
     from sarcofuse.records import Mask
     from sarcofuse.segment.auto3dseg import ensemble_probabilities
     from sarcofuse.segment.grid import restore, to_working
     from sarcofuse.segment.network import pick_device
     from sarcofuse.segment.plan import read_plan
+    from sarcofuse.segment.prompting import WorkPrompt, network_input, work_prompt
 
     volume = read_volume(case.image, case.patient_id)
     truth = None if case.mask is None else read_mask(case.mask, case.patient_id).array
-    work = to_working(volume.array, volume.geometry.spacing, read_plan(model / "plan.json").spacing)
+    plan = read_plan(model / "plan.json")
+    work = to_working(volume.array, volume.geometry.spacing, plan.spacing)
     chosen = range(len(weights)) if fold is None else [fold]
     device = pick_device(config.device)
-    with single_thread():
-        each = ensemble_probabilities(model, [weights[k] for k in chosen], [scores[k] for k in chosen], work, flips=config.refine.flips, device=device)
+
+    def see(prompt: WorkPrompt | None) -> NDArray[np.float32]:
+        with single_thread():
+            seen = network_input(work, prompt, plan)
+            return ensemble_probabilities(model, [weights[k] for k in chosen], [scores[k] for k in chosen], seen, flips=config.refine.flips, device=device)
+
+    each = see(None if case.prompt is None else work_prompt(case.prompt, volume.geometry, work))
     mean = restore(each[:, 1].mean(axis=0, dtype=np.float32), work)
     once = restore(each[:, 0].mean(axis=0, dtype=np.float32), work)
     mask, steps = _refined(once, mean, truth, volume.geometry.voxel_ml, config.refine, case.patient_id)
     result = Mask(mask.astype(np.uint8), volume.geometry)
     write_mask(result, folder / "mask.nii.gz")
     found = {**_judge(result, mean, truth, steps), "agreement": _agreement(each[:, 1], mean, work, config.refine) if fold is None and len(weights) > 1 else None}
+    if case.prompt is not None:
+        without = _automatic(see(None), work, volume.geometry, config.refine)
+        if without.array.any():
+            write_mask(without, folder / "automatic.nii.gz")
+        found |= {"prompted": case.prompt.kind, "automatic_ml": without.volume_ml, "automatic_dice": None if truth is None else dice(without.array, truth)}
     write_json({**found, "mask_digest": content_digest(result)}, folder / "quality.json")
+
+
+def _automatic(each: NDArray[np.float32], work: WorkImage, geometry: Geometry, config: RefineConfig) -> Mask:
+    """Give the mask that the networks draw without the prompt; empty where they find no tumour."""
+    from sarcofuse.records import Mask
+    from sarcofuse.segment.grid import restore
+
+    mean = restore(each[:, 1].mean(axis=0, dtype=np.float32), work)
+    try:
+        mask, _ = _refined(mean, mean, None, geometry.voxel_ml, config, "")
+    except MaskError:
+        mask = np.zeros(mean.shape, dtype=bool)
+    return Mask(mask.astype(np.uint8), geometry)
 
 
 def _refined(

@@ -43,6 +43,11 @@ class Segmenter:
         return read_plan(self.folder / PLAN)
 
     @property
+    def takes_prompts(self) -> bool:
+        """Whether its networks were trained to be steered by boxes, clicks and rough masks."""
+        return int(self.plan.network["in_channels"]) > 1
+
+    @property
     def weights(self) -> tuple[Path, ...]:
         """Weights of each fold, in order; keys are those of MONAI's SegResNetDS."""
         return tuple(self.folder / item["file"] for item in read_json(self.folder / CARD)["folds"])

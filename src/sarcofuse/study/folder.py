@@ -56,7 +56,7 @@ class RunFolder:
             pd.DataFrame(rows).to_parquet(part)
 
     def write_cases(self, cases: Sequence[Case], references: Mapping[str, Path | None]) -> None:
-        """Write cases.json: where each patient's prepared image, mask and given mask lie.
+        """Write cases.json: where each patient's prepared image, mask and given mask lie; of a prompted mask also what steered it and the mask without.
 
         Parameters
         ----------
@@ -67,6 +67,7 @@ class RunFolder:
         """
         rows = [
             {"patient_id": c.patient_id, "split": c.split, "site": c.site, "image": self._inside(c.image), "mask": self._inside(c.mask), "reference": self._inside(references.get(c.patient_id))}
+            | ({"prompted": c.prompted, "automatic": self._inside(_automatic(c))} if c.prompted else {})
             for c in cases
         ]
         write_json(rows, self.path / "cases.json")
@@ -80,6 +81,17 @@ class RunFolder:
             One a patient.
         """
         write_json([dataclasses.asdict(q) for q in quality], self.path / "quality.json")
+
+    def write_mask_sources(self, cases: Sequence[Case]) -> None:
+        """Write features/masks.csv: whose mask the features of each patient come from.
+
+        Parameters
+        ----------
+        cases : sequence of Case
+            Cases with the mask that features are taken from.
+        """
+        rows = [[c.patient_id, c.split, c.mask_source or "", c.prompted] for c in cases]
+        write_text(_csv([["patient_id", "split", "source", "prompted"], *rows]), self.path / "features" / "masks.csv")
 
     def write_levels(self, levels: Mapping[str, Sequence[int]]) -> None:
         """Write features/levels.csv: fewest, median and most grey levels of any patient, image by image.
@@ -112,20 +124,21 @@ class RunFolder:
             write_mask(restore_mask(case.mask, case.native_image), file)
         write_json({c.patient_id: c.mask_digest for c in cases}, known_file)
 
-    def write_predictions(self, predictions: Sequence[Prediction]) -> None:
+    def write_predictions(self, predictions: Sequence[Prediction], prompted: Mapping[str, str] | None = None) -> None:
         """Write predictions.csv; risks are written so that they read back to the last bit.
 
         Parameters
         ----------
         predictions : sequence of Prediction
             A row a patient and model.
+        prompted : mapping of str to str, optional
+            What steered each patient's mask; the column is left out where no mask was steered.
         """
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([f.name for f in dataclasses.fields(Prediction)])
-        for p in predictions:
-            writer.writerow([p.patient_id, p.split, p.features, p.classifier, int(p.primary), repr(p.risk), int(p.positive)])
-        write_text(text.getvalue(), self.path / "predictions.csv")
+        marks = prompted or {}
+        marked = any(marks.values())
+        head: list[object] = [*(f.name for f in dataclasses.fields(Prediction)), *["prompted"] * marked]
+        rows = [[p.patient_id, p.split, p.features, p.classifier, int(p.primary), repr(p.risk), int(p.positive), *[marks.get(p.patient_id, "")] * marked] for p in predictions]
+        write_text(_csv([head, *rows]), self.path / "predictions.csv")
 
     def note_opening(self, purpose: str, predictions: Sequence[Prediction]) -> list[str]:
         """Record that the sealed outcomes are opened for these frozen predictions.
@@ -185,6 +198,18 @@ class RunFolder:
 
     def _inside(self, file: Path | None) -> str | None:
         return None if file is None else Path(os.path.relpath(file, self.path.resolve())).as_posix()
+
+
+def _csv(rows: Sequence[Sequence[object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def _automatic(case: Case) -> Path | None:
+    """Give the mask that the networks drew without the prompt, where they found a tumour."""
+    file = None if case.mask is None else case.mask.with_name("automatic.nii.gz")
+    return file if file is not None and file.is_file() else None
 
 
 def replace_folder(source: Path, target: Path) -> None:

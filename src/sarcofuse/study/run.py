@@ -15,6 +15,7 @@ from sarcofuse.runtime import Engine, digest_file, read_json, write_json, write_
 from sarcofuse.study.folder import RunFolder
 from sarcofuse.study.followup import known_patients
 from sarcofuse.study.harmonise import plan_harmonisation, with_plan
+from sarcofuse.study.prompts import dice_side_by_side, prompt_counts, uneven_prompts
 
 if TYPE_CHECKING:
     from sarcofuse.models import FittedModel, Repeats
@@ -137,14 +138,15 @@ def _plan(config: StudyConfig) -> list[tuple[str, Callable[[_Study], None]]]:
 
 
 def _begin(config: StudyConfig, home: Path, folder: RunFolder, engine: Engine, until: str) -> _Study:
-    from sarcofuse.cohort import needed_folds, one_sided_sites, read_cohort, unfit_settings
+    from sarcofuse.cohort import needed_folds, one_sided_sites, read_cohort, unfit_settings, unused_prompts
 
     unfit = unfit_settings(config)
     if unfit:
         raise ConfigError("; ".join(unfit))
     cohort = read_cohort(config.cohort, home, config.seed, imaging=not config.features, folds=needed_folds(config))
     folder.set_aside = list(cohort.set_aside)
-    folder.warnings = [*cohort.warnings, *one_sided_sites(cohort.patients, cohort.outcomes.training)]
+    unused = unused_prompts(config, cohort.patients) if not config.features else []
+    folder.warnings = [*cohort.warnings, *unused, *one_sided_sites(cohort.patients, cohort.outcomes.training)]
     folder.write_cohort(cohort)
     plan_harmonisation(cohort.patients, config.models)
     return _Study(config, home, folder, engine, until, cohort, {"cohort": digest_file(home / config.cohort.file)})
@@ -153,7 +155,7 @@ def _begin(config: StudyConfig, home: Path, folder: RunFolder, engine: Engine, u
 def _write_run(state: _Study) -> None:
     from sarcofuse.cohort import flow_counts
 
-    state.folder.write_run(state.config, flow=flow_counts(state.cohort), timings=state.engine.timings, inputs=state.inputs)
+    state.folder.write_run(state.config, flow={**flow_counts(state.cohort), **prompt_counts(state.cases)}, timings=state.engine.timings, inputs=state.inputs)
 
 
 def _read_tables(state: _Study) -> None:
@@ -168,7 +170,10 @@ def _read_tables(state: _Study) -> None:
 def _preprocess(state: _Study) -> None:
     from sarcofuse import preprocess
 
-    cases, aside = preprocess.prepare(state.cohort.patients, state.config.preprocess, state.engine, mask_label=state.config.cohort.mask_label)
+    patients = state.cohort.patients
+    if state.config.segment.masks != "model":
+        patients = tuple(dataclasses.replace(p, prompt=None) for p in patients)  # they steer nothing
+    cases, aside = preprocess.prepare(patients, state.config.preprocess, state.engine, mask_label=state.config.cohort.mask_label)
     state.folder.set_aside += aside
     state.cases = _someone(cases, "preprocess", aside)
 
@@ -199,6 +204,7 @@ def _segment(state: _Study) -> None:
         state.folder.set_aside += [*aside_out, *aside]
         state.cases = _someone(sorted([*held_out, *ensemble], key=lambda c: c.patient_id), "segment", state.folder.set_aside)
         state.folder.write_quality(state.quality)
+        state.folder.warnings += uneven_prompts(state.cases)
     state.folder.write_cases(state.cases, given)
     state.folder.write_masks(state.cases)
 
@@ -209,6 +215,7 @@ def _radiomics(state: _Study) -> None:
     learned = radiomics.learn_habitats(state.cases, state.config.radiomics, state.engine, state.config.seed)
     state.config = state.config.model_copy(update={"radiomics": learned})  # so that the codebook goes into the bundle
     table, aside = radiomics.extract(state.cases, learned, state.engine)
+    state.folder.write_mask_sources(state.cases)
     state.folder.write_levels(radiomics.grey_levels(state.cases, learned, state.engine))
     _keep_table(state, table, aside)
     if state.config.models.stability.perturbations:
@@ -260,7 +267,7 @@ def _models(state: _Study) -> None:
     weights = None if config.deep.weights is None else state.home / config.deep.weights
     parts = Parts(state.segmenter, weights, clinical_schema(state.cohort.patients) if "clinical" in tables else None, plan)
     write_bundle(state.folder.path / "bundle", config, state.models, tables, parts)
-    state.folder.write_predictions(state.predictions)
+    state.folder.write_predictions(state.predictions, {c.patient_id: c.prompted for c in state.cases})
 
 
 def make_signature(config: SignatureConfig, seed: int, selection: Sequence[SelectionStep] = (), sites: Sequence[str] = ()) -> Signature:
@@ -307,7 +314,7 @@ def _dice_by_split(quality: Sequence[MaskQuality]) -> list[dict[str, object]]:
     for split in SPLITS:
         dice = [q.dice for q in quality if q.split == split and q.dice is not None]
         if dice:
-            rows.append({"split": split, "patients": len(dice), "dice_mean": float(np.mean(dice)), "dice_median": float(np.median(dice))})
+            rows.append({"split": split, "patients": len(dice), "dice_mean": float(np.mean(dice)), "dice_median": float(np.median(dice)), **dice_side_by_side(quality, split)})
     return rows
 
 

@@ -14,6 +14,7 @@ from sarcofuse.records import SPLITS
 from sarcofuse.report.blocks import ABSENT, Block, Gallery, Paragraph, Picture, Table, figure
 from sarcofuse.report.plotting import GIVEN, INK, MUTED, SPLIT_COLOURS, USED, Studio
 from sarcofuse.report.run_folder import SPLIT_NAMES, RunFolder, number
+from sarcofuse.report.sections.prompted import steered
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -120,6 +121,8 @@ def _overlay_note(case: Mapping[str, Any], quality: Mapping[str, Any] | None, wh
         notes.append(f"Dice {figure(number(quality['dice']), 2)}")
     elif quality and number(quality.get("agreement")) is not None:
         notes.append(f"agreement {figure(number(quality['agreement']), 2)}")
+    if steered(quality):
+        notes.append(steered(quality))
     return " · ".join([*notes, why] if why else notes)
 
 

@@ -1,0 +1,152 @@
+"""Prompts on the working grid: from places in the patient to voxels of the networks' image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sarcofuse.records import Geometry, Prompt, PromptKind
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from sarcofuse.segment.grid import WorkImage
+    from sarcofuse.segment.plan import Plan
+
+Place = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WorkPrompt:
+    """A prompt as the networks' grid sees it.
+
+    Places are (z, y, x) in working voxels: 0 is the centre of the first voxel, -0.5 its outer face.
+
+    Attributes
+    ----------
+    kind : {'box', 'click', 'rough'}
+        Which of the three it is; the other two are empty.
+    box : tuple of two places or None
+        Lowest and highest corner; may reach beyond the image.
+    points : tuple of places
+        Clicks, all inside the image.
+    rough : ndarray of float32, shape (z, y, x), or None
+        Share of each voxel of the working image that the rough mask covers.
+    """
+
+    kind: PromptKind
+    box: tuple[Place, Place] | None = None
+    points: tuple[Place, ...] = ()
+    rough: NDArray[np.float32] | None = None
+
+
+def work_prompt(prompt: Prompt, geometry: Geometry, work: WorkImage) -> WorkPrompt:
+    """Put a prompt on the working grid.
+
+    A box along the patient's axes becomes, on a grid oblique to them, the smallest box along the grid's axes that holds it.
+
+    Parameters
+    ----------
+    prompt : Prompt
+        What was pointed at, in patient millimetres; a rough mask as it lies on the prepared grid.
+    geometry : Geometry
+        Grid of the prepared image.
+    work : WorkImage
+        That image on the working grid.
+
+    Returns
+    -------
+    WorkPrompt
+        The same places in working voxels.
+
+    Raises
+    ------
+    MaskError
+        If the rough mask cannot be read.
+    GeometryError
+        If the rough mask is not on the prepared grid.
+    """
+    from sarcofuse.imaging.places import index_box, to_index
+
+    if prompt.box is not None:
+        low, high = index_box(geometry, prompt.box)
+        return WorkPrompt("box", box=(_work_place(low, work), _work_place(high, work)))
+    if prompt.rough is not None:
+        return WorkPrompt("rough", rough=_work_rough(prompt.rough, geometry, work))
+    return WorkPrompt("click", points=tuple(_work_place(at, work) for at in to_index(geometry, prompt.click)))
+
+
+def network_input(work: WorkImage, prompt: WorkPrompt | None, plan: Plan) -> WorkImage:
+    """Give what the networks see: the image, and the channels that speak of the prompt where they have any.
+
+    Parameters
+    ----------
+    work : WorkImage
+        The image on the working grid.
+    prompt : WorkPrompt or None
+        What steers the mask; None for the automatic mask.
+    plan : Plan
+        With ``in_channels`` of the networks.
+
+    Returns
+    -------
+    WorkImage
+        `work` itself for networks of one channel, else with its array channels first.
+    """
+    if int(plan.network["in_channels"]) == 1:
+        return work
+    return replace(work, array=np.concatenate([work.array[None], prompt_channels(work, prompt, plan)]))
+
+
+def prompt_channels(work: WorkImage, prompt: WorkPrompt | None, plan: Plan) -> NDArray[np.float32]:
+    """Draw a prompt as channels beside the image.
+
+    Parameters
+    ----------
+    work : WorkImage
+        The image on the working grid.
+    prompt : WorkPrompt or None
+        What to draw; None gives empty channels.
+    plan : Plan
+        With ``in_channels`` of the networks.
+
+    Returns
+    -------
+    ndarray of float32, shape (in_channels - 1, z, y, x)
+        The first is 1 inside the box, around the clicks (10 mm) or inside the rough mask; the others are empty.
+    """
+    channels = np.zeros((int(plan.network["in_channels"]) - 1, *work.array.shape), dtype=np.float32)
+    if prompt is None:
+        return channels
+    if prompt.rough is not None:
+        channels[0] = prompt.rough
+        return channels
+    at = np.meshgrid(*(np.arange(size, dtype=np.float64) for size in work.array.shape), indexing="ij")
+    if prompt.box is not None:
+        channels[0] = np.all([(a >= low) & (a <= high) for a, low, high in zip(at, *prompt.box, strict=True)], axis=0)
+    for point in prompt.points:
+        distance = sum(((a - p) * s) ** 2 for a, p, s in zip(at, point, work.spacing[::-1], strict=True))
+        channels[0] = np.maximum(channels[0], distance <= 10.0**2)
+    return channels
+
+
+def _work_place(at: NDArray[np.float64], work: WorkImage) -> Place:
+    """Turn (x, y, z) in prepared voxels to (z, y, x) in working voxels; both grids begin at the same outer corner."""
+    z, y, x = ((float(v) + 0.5) / step - 0.5 for v, step in zip(at[::-1], work.steps, strict=True))
+    return z, y, x
+
+
+def _work_rough(file: Path, geometry: Geometry, work: WorkImage) -> NDArray[np.float32]:
+    from sarcofuse.errors import GeometryError
+    from sarcofuse.imaging import read_mask
+    from sarcofuse.segment.grid import shrink
+
+    mask = read_mask(file)
+    found = mask.geometry.differences(geometry)
+    if found:
+        whose, message = "", f"the rough mask does not lie on the prepared image's grid: {'; '.join(found)}; expected it as the preparation wrote it"
+        raise GeometryError(whose, message, file)
+    return shrink(mask.array.astype(np.float32), work.steps)
