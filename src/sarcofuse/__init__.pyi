@@ -1,5 +1,6 @@
 """Types of the public interface; the names are loaded on first use."""
 
+from sarcofuse.bundle import explain_deep as explain_deep
 from sarcofuse.bundle import load_bundle as load_bundle
 from sarcofuse.cohort import check_study as check_study
 from sarcofuse.cohort import make_study as make_study
@@ -24,6 +25,7 @@ __all__ = [
     "check_study",
     "convert_dicom",
     "demo",
+    "explain_deep",
     "extract_deep",
     "extract_radiomics",
     "load_bundle",

@@ -35,7 +35,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("command", ["demo", "init", "check", "run", "radiomics", "segment", "report", "audit", "predict", "dicom", "weights"])
+@pytest.mark.parametrize("command", ["demo", "init", "check", "run", "radiomics", "deep", "segment", "report", "audit", "predict", "explain", "dicom", "weights"])
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert leave(command, "--help") == 0
     assert "Usage: sarcofuse" in capsys.readouterr().out
@@ -74,6 +74,7 @@ def test_public_interface_is_pinned() -> None:
         "check_study",
         "convert_dicom",
         "demo",
+        "explain_deep",
         "extract_deep",
         "extract_radiomics",
         "load_bundle",

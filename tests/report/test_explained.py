@@ -94,3 +94,19 @@ def test_without_a_chart_the_rest_is_printed(writer, undrawn) -> None:
     html = write_report(folder).read_text()
     assert 'id="explained"' not in html
     assert 'id="models"' in html
+
+
+def test_maps_of_the_deep_signature_are_shown_without_names(writer, undrawn) -> None:
+    import SimpleITK as sitk
+
+    folder = writer.write()
+    (folder / "deep" / "why").mkdir(parents=True)
+    sitk.WriteImage(sitk.GetImageFromArray(np.random.default_rng(0).integers(0, 255, (40, 60, 3)).astype(np.uint8), isVector=True), str(folder / "deep" / "why" / "01.png"))
+    row = {"patient_id": "SECRET-0003", "split": "external", "picture": "why/01.png", "risk": 1.234, "base": -1.5, "sanity": 0.876, "pictures": []}
+    rows = [{**row, "agreement": {"inside": 0.613, "area": 0.171, "hits": None}}, {**row, "picture": "why/gone.png", "agreement": {}}]
+    write_json({"format": 1, "method": "exact", "patients": rows}, folder / "deep" / "why.json")
+    html = write_report(folder).read_text()
+    assert html.count('alt="Map of the deep signature of Patient') == 1
+    for words in ("1.23", "−1.50", "61%", "17%", "0.88", "edges and regions rather than what the network learned"):
+        assert words in html, words
+    assert "SECRET" not in html

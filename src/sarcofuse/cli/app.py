@@ -9,6 +9,8 @@ import typer
 
 from sarcofuse.cli import apply, study, weights
 from sarcofuse.cli.audit import audit
+from sarcofuse.cli.deep import deep
+from sarcofuse.cli.explain import explain
 from sarcofuse.cli.radiomics import radiomics
 from sarcofuse.errors import SarcofuseError
 
@@ -31,7 +33,7 @@ def make_app() -> typer.Typer:
     """
     app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
     app.callback()(_version)
-    commands: list[Callable[..., None]] = [study.demo, study.init, study.check, study.run, radiomics, apply.segment, study.report, audit, apply.predict]
+    commands: list[Callable[..., None]] = [study.demo, study.init, study.check, study.run, radiomics, deep, apply.segment, study.report, audit, apply.predict, explain]
     for command in commands:
         app.command()(command)
     dicom = typer.Typer(help="Work with DICOM folders.", no_args_is_help=True)

@@ -40,4 +40,5 @@ class ReportConfig(Section):
 
     title: Annotated[str, Field(description="Title of the report.")] = "Sarcofuse study"
     overlays: Annotated[int, Field(ge=0, description="Patients shown with their tumour mask.")] = 12
+    maps: Annotated[int, Field(ge=0, description="Patients shown with the map of their deep signature: half of them those of the highest, half those of the lowest, of the test splits if there are any.")] = 6
     identifiers: Annotated[bool, Field(description="Print patient identifiers; otherwise patients are numbered.")] = False

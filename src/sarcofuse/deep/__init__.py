@@ -3,6 +3,25 @@
 from sarcofuse.deep.contact import write_contact
 from sarcofuse.deep.idle import Idle, drop_idle, find_idle
 from sarcofuse.deep.registry import BACKBONES, Backbone, backbone
-from sarcofuse.deep.stage import extract, extract_deep, extract_for_study, extract_many, pictures
+from sarcofuse.deep.stage import extract, extract_deep, extract_for_study, extract_many, pictures, read_config
+from sarcofuse.deep.why import Formula, Why, explain, explain_cases
 
-__all__ = ["BACKBONES", "Backbone", "Idle", "backbone", "drop_idle", "extract", "extract_deep", "extract_for_study", "extract_many", "find_idle", "pictures", "write_contact"]
+__all__ = [
+    "BACKBONES",
+    "Backbone",
+    "Formula",
+    "Idle",
+    "Why",
+    "backbone",
+    "drop_idle",
+    "explain",
+    "explain_cases",
+    "extract",
+    "extract_deep",
+    "extract_for_study",
+    "extract_many",
+    "find_idle",
+    "pictures",
+    "read_config",
+    "write_contact",
+]

@@ -28,10 +28,13 @@ class Box:
         Intensities, mean 0 and deviation 1 over the body, clipped at 5.
     tumour : ndarray of float32, same shape
         Share of each voxel that is tumour, 0 to 1.
+    spans : tuple of ndarray of float32, each of shape (length, voxels)
+        Weights of the image's voxels in each plane, row and column of the box.
     """
 
     array: NDArray[np.float32]
     tumour: NDArray[np.float32]
+    spans: tuple[NDArray[np.float32], ...]
 
     def picture(self) -> NDArray[np.uint8]:
         """Give the box as grey pictures, one a plane.
@@ -76,7 +79,9 @@ def make_box(image: Volume, mask: Mask, config: DeepConfig, spacing: Sequence[fl
     if config.masked:
         array = np.where(region >= min(0.5, float(region.max())), array, np.float32(array.min()))
     ends = _box(region > 0, spacing, config.margin_mm, factor)
-    return Box(_cut(array, ends), _cut(region, ends))
+    steps = [working / own for own, working in zip(image.geometry.spacing[::-1], tuple(spacing)[::-1], strict=True)]
+    spans = (np.take(_resampling(count, step), np.arange(*end), axis=0, mode="clip") for count, step, end in zip(image.array.shape, steps, ends, strict=True))
+    return Box(_cut(array, ends), _cut(region, ends), tuple(spans))
 
 
 def working_image(image: Volume, mask: Mask, spacing: Sequence[float]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -23,6 +23,26 @@ COARSE = 1.5  # an axis this many times coarser than the finest is taken for the
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Place:
+    """Where a picture was cut from the image: picture = rows @ slice @ columns.T.
+
+    Attributes
+    ----------
+    axis : int
+        Array axis across the slice.
+    number : int
+        Number of the slice along it.
+    rows, columns : ndarray of float64, shape (size, voxels)
+        Weights of the slice's voxels in each pixel, along its two axes in order.
+    """
+
+    axis: int
+    number: int
+    rows: NDArray[np.float64]
+    columns: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Crops:
     """Pictures of one tumour.
 
@@ -34,11 +54,14 @@ class Crops:
         Share of each pixel that is tumour, 0 to 1.
     pixel_mm : tuple of float
         Length of a pixel of each picture in mm.
+    places : tuple of Place
+        Where each picture was cut.
     """
 
     pictures: NDArray[np.uint8]
     tumour: NDArray[np.float32]
     pixel_mm: tuple[float, ...]
+    places: tuple[Place, ...]
 
 
 def slice_axis(spacing: tuple[float, float, float]) -> int:
@@ -91,7 +114,7 @@ def make_crops(volume: Volume, mask: Mask, config: DeepConfig, size: int) -> Cro
     check_drawn(mask)
     zyx = volume.geometry.spacing[::-1]
     axis, (low, high) = slice_axis(volume.geometry.spacing), grey_window(volume.array)
-    pictures, tumours, pixels = [], [], []
+    pictures, tumours, pixels, places = [], [], [], list[Place]()
     for across, chosen in _chosen(mask.array, axis, config):
         image, region = np.moveaxis(volume.array, across, 0)[chosen], np.moveaxis(mask.array, across, 0)[chosen]
         lengths = tuple(s for i, s in enumerate(zyx) if i != across)
@@ -105,7 +128,8 @@ def make_crops(volume: Volume, mask: Mask, config: DeepConfig, size: int) -> Cro
         pictures.append(np.rint(picture).astype(np.uint8))
         tumours.append(tumour.astype(np.float32))
         pixels += [side / size] * len(chosen)
-    return Crops(np.concatenate(pictures), np.concatenate(tumours), tuple(pixels))
+        places += [Place(across, k, rows, columns) for k in chosen]
+    return Crops(np.concatenate(pictures), np.concatenate(tumours), tuple(pixels), tuple(places))
 
 
 def check_drawn(mask: Mask, patient_id: str = "") -> None:

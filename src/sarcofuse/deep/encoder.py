@@ -21,6 +21,7 @@ from sarcofuse.runtime import digest, digest_file, read_json
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from torch import Tensor
 
 CARD, PLAN = "segmenter.json", "plan.json"
 
@@ -86,11 +87,73 @@ def encode(image: Volume, mask: Mask, config: DeepConfig, folder: Path, device: 
 
     from sarcofuse.deep.pooling import pool_maps, weights_for
 
-    network, spacing = _network(folder, device, encoder_digest(folder))
-    box = make_box(image, mask, config, spacing, [int(f) for f in network.shape_factor()])
-    maps = network.encoder(torch.from_numpy(box.array)[None, None].to(device))
-    weights = weights_for(config.pooling, box.tumour, spacing[::-1])
-    return pool_maps(maps[-1:] if config.layer == "last" else maps, weights, config.pooling), box.picture()
+    encoder = open_encoder(folder, device)
+    box = make_box(image, mask, config, encoder.spacing, encoder.factor)
+    maps = encoder.maps(torch.from_numpy(box.array)[None, None].to(device), config.layer)
+    weights = weights_for(config.pooling, box.tumour, encoder.spacing[::-1])
+    return pool_maps(maps, weights, config.pooling), box.picture()
+
+
+@dataclass(frozen=True, slots=True)
+class StudyEncoder:
+    """The encoder of a study's segmentation network.
+
+    Attributes
+    ----------
+    network : Module
+        The whole network, in evaluation mode.
+    spacing : tuple of float
+        Its voxel size along x, y, z in mm.
+    """
+
+    network: Any
+    spacing: tuple[float, float, float]
+
+    @property
+    def factor(self) -> list[int]:
+        """What the numbers of planes, rows and columns must be multiples of."""
+        return [int(f) for f in self.network.shape_factor()]
+
+    def maps(self, x: Tensor, layer: str = "last") -> list[Tensor]:
+        """Give the encoder's feature maps.
+
+        Parameters
+        ----------
+        x : Tensor, shape (1, 1, planes, rows, columns)
+            A box, normalised.
+        layer : {'last', 'blocks'}
+            The last map, or all.
+
+        Returns
+        -------
+        list of Tensor
+            The maps.
+        """
+        found: list[Tensor] = list(self.network.encoder(x))
+        return found[-1:] if layer == "last" else found
+
+
+def open_encoder(folder: Path, device: str) -> StudyEncoder:
+    """Open the encoder of a segmenter, once a process.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of a segmenter.
+    device : {'cpu', 'cuda'}
+        Where to work.
+
+    Returns
+    -------
+    StudyEncoder
+        Ready to be asked.
+
+    Raises
+    ------
+    WeightsError
+        If the weights do not fit, or were altered.
+    """
+    return StudyEncoder(*_network(folder, device, encoder_digest(folder)))
 
 
 @dataclass(frozen=True, slots=True)

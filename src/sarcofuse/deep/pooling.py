@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,21 +64,57 @@ def pool_maps(maps: Sequence[Tensor], weights: Sequence[NDArray[np.float32] | No
     ndarray of float64, shape (regions * sum of channels,)
         Features: region by region, in each of them map by map.
     """
-    return np.concatenate([_pool(m, w, pooling) for w in weights for m in maps])
+    found: NDArray[np.float64] = pool_tensors(maps, weights, pooling).cpu().numpy()
+    return found
 
 
-def _pool(features: Tensor, weights: NDArray[np.float32] | None, pooling: str) -> NDArray[np.float64]:
+def pool_tensors(maps: Sequence[Tensor], weights: Sequence[NDArray[np.float32] | None], pooling: str) -> Tensor:
+    """Pool the feature maps of one picture or volume, as `pool_maps` does, within torch.
+
+    Parameters
+    ----------
+    maps, weights, pooling : object
+        As in `pool_maps`.
+
+    Returns
+    -------
+    Tensor of float64, shape (regions * sum of channels,)
+        Features, as a differentiable function of the maps.
+    """
     import torch
-    from torch.nn import functional
+
+    pooled = [_pool(m, weights, pooling) for m in maps]
+    return torch.cat([rows[k] for k in range(len(weights)) for rows in pooled])
+
+
+def _pool(features: Tensor, weights: Sequence[NDArray[np.float32] | None], pooling: str) -> Tensor:
+    """Pool one map over every region at once: shape (regions, channels)."""
+    import torch
 
     flat = features[0].flatten(1).double()
     if pooling == "max":
-        pooled = flat.amax(1)
-    elif weights is None:
-        pooled = flat.mean(1)
-    else:
-        shares = functional.interpolate(torch.from_numpy(weights)[None, None], size=features.shape[2:], mode="area").flatten().double().to(flat.device)
-        total = shares.sum()
-        pooled = (flat @ shares) / total if float(total) > 0 else flat.mean(1)
-    found: NDArray[np.float64] = pooled.cpu().numpy()
-    return found
+        return flat.amax(1)[None].expand(len(weights), -1)
+    size = features.shape[2:]
+    shares = torch.from_numpy(np.stack([_shares(w, tuple(size)) for w in weights])).to(flat.device)
+    return shares @ flat.T
+
+
+def _shares(weights: NDArray[np.float32] | None, size: tuple[int, ...]) -> NDArray[np.float64]:
+    """Give each cell's share of a region, its weights averaged over what the cell covers; the same for every cell where there is no region."""
+    count = int(np.prod(size))
+    if weights is None:
+        return np.full(count, 1.0 / count)
+    found = weights.astype(np.float64)
+    for axis, cells in enumerate(size):
+        found = np.moveaxis(np.tensordot(_covering(found.shape[axis], cells), found, (1, axis)), 0, axis)
+    total = float(found.sum())
+    return found.ravel() / total if total > 0 else np.full(count, 1.0 / count)
+
+
+@lru_cache(maxsize=64)
+def _covering(pixels: int, cells: int) -> NDArray[np.float64]:
+    """Weights, shape (cells, pixels), of the mean over the pixels that each cell touches, as torch's adaptive pooling has them."""
+    first, last = np.arange(cells) * pixels // cells, -(-(np.arange(cells) + 1) * pixels // cells)
+    at = np.arange(pixels)[None, :]
+    inside = ((at >= first[:, None]) & (at < last[:, None])).astype(np.float64)
+    return np.asarray(inside / inside.sum(axis=1, keepdims=True))

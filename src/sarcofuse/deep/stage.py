@@ -149,7 +149,14 @@ def extract_for_study(
 
 
 def extract_many(
-    patients: Sequence[Patient], backbone_name: str | None, settings: DeepConfig | Mapping[str, object] | None, engine: Engine, *, weights: Path | None = None, encoder: Path | None = None
+    patients: Sequence[Patient],
+    backbone_name: str | None,
+    settings: DeepConfig | Mapping[str, object] | None,
+    engine: Engine,
+    *,
+    weights: Path | None = None,
+    encoder: Path | None = None,
+    contact: Path | None = None,
 ) -> tuple[FeatureTable, list[SetAside]]:
     """Give the deep features of many patients, straight from their files; parallel, and going on where it was stopped if the engine's cache is kept.
 
@@ -167,6 +174,8 @@ def extract_many(
         Weights file; overrides that of the settings.
     encoder : Path, optional
         Folder of a segmenter, for the backbone segresnet-encoder.
+    contact : Path, optional
+        Folder for contact sheets (`write_contact`): exactly what the network saw.
 
     Returns
     -------
@@ -192,6 +201,8 @@ def extract_many(
             cases.append(Case(p.patient_id, p.split, p.site, p.image, p.mask, p.image, digest_file(p.image), digest_file(p.mask), "given"))
     table, failed, done = _extract_all(_tasks(cases, config, source), config, engine)
     _warn(_smaller_batches(done, config))
+    if contact is not None:
+        write_contact({entry.patient_id: entry.folder / PICTURE for entry in done}, contact)
     return table, aside + failed
 
 

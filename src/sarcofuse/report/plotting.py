@@ -184,6 +184,31 @@ def _outline_palette() -> list[int]:
     return [c for colour in colours for c in colour]
 
 
+def embed(png: Path, width: int) -> str:
+    """Give a picture that is there already, made smaller, with a palette of its own.
+
+    Parameters
+    ----------
+    png : Path
+        The file.
+    width : int
+        Widest it may be, in pixels.
+
+    Returns
+    -------
+    str
+        A data URI.
+    """
+    from PIL import Image
+
+    stream = io.BytesIO()
+    with Image.open(png) as image:
+        full = image.convert("RGB")
+        small = full if full.width <= width else full.resize((width, round(width * full.height / full.width)), Image.Resampling.LANCZOS)
+    small.quantize(128, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(stream, format="png")
+    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
+
+
 def square(axes: Axes, horizontal: str, vertical: str) -> None:
     """Prepare axes that both run from 0 to 1.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sarcofuse.report.blocks import Block
 from sarcofuse.report.plotting import Studio
 from sarcofuse.report.run_folder import RunFolder
-from sarcofuse.report.sections import audit, cohort, curves, explained, headline, honesty, leakage, performance, prompted, segmentation, signatures, subgroups, survival
+from sarcofuse.report.sections import audit, cohort, curves, deep, explained, headline, honesty, leakage, performance, prompted, segmentation, signatures, subgroups, survival
 
 Build = Callable[[RunFolder, Studio], list[Block]]
 
@@ -121,6 +121,7 @@ SECTIONS: tuple[Section, ...] = (
         (
             Part("nomogram", ("explain.json",), explained.nomogram, expected=False),
             Part("Shapley values", ("explain.json",), explained.attributions, expected=False),
+            Part("maps of the deep signature", ("deep/why.json",), deep.maps, expected=False),
             Part("further figures of the training patients", ("models.json",), explained.validation, expected=False),
         ),
     ),

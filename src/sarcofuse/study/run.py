@@ -268,6 +268,12 @@ def _models(state: _Study) -> None:
     parts = Parts(state.segmenter, weights, clinical_schema(state.cohort.patients) if "clinical" in tables else None, plan)
     write_bundle(state.folder.path / "bundle", config, state.models, tables, parts)
     state.folder.write_predictions(state.predictions, {c.patient_id: c.prompted for c in state.cases})
+    if not config.features:
+        from sarcofuse.study.why import map_extremes
+
+        files = (weights, state.segmenter)
+        note = map_extremes(state.cases, state.models, state.tables, config.deep, state.engine, state.folder.path / "deep", count=config.report.maps, files=files)
+        state.folder.warnings += [note] if note else []
 
 
 def make_signature(config: SignatureConfig, seed: int, selection: Sequence[SelectionStep] = (), sites: Sequence[str] = ()) -> Signature:
