@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from sarcofuse.errors import GeometryError, PromptError
+from sarcofuse.errors import GeometryError, MaskError, PromptError
 from sarcofuse.imaging import check_prompt, content_digest, extent_mm, index_box, place_rough, regrid, reorient, to_index, to_sitk, write_mask
 from sarcofuse.records import Geometry, Mask, Prompt, Volume
 from sarcofuse.segment.grid import WorkImage, to_working
-from sarcofuse.segment.prompting import work_prompt
+from sarcofuse.segment.prompting import heed, work_prompt
 
 GRID = Geometry((32, 40, 10), (2.0, 2.0, 5.0), (-30.0, -40.0, 12.0))
 HALF = math.sqrt(0.5)
@@ -156,3 +156,51 @@ def test_labels_of_rough_masks(tmp_path: Path) -> None:
     both.CopyInformation(image)
     sitk.WriteImage(both, str(tmp_path / "two.nrrd"))
     assert place_rough(tmp_path / "two.nrrd", GRID, label=2).array.sum() == 2 * 40 * 32
+
+
+def islands() -> np.ndarray:
+    """Three components of 8 voxels each around voxels (5, 8), (5, 20), (25, 20) along x, y, slices 4 and 5."""
+    p = np.full(GRID.shape, 0.1, np.float32)
+    for x, y in ((5, 8), (5, 20), (25, 20)):
+        p[4:6, y : y + 2, x : x + 2] = 0.8
+    return p
+
+
+def places(x: int, y: int, z: int = 4) -> tuple[float, float, float]:
+    return -30.0 + 2 * x, -40.0 + 2 * y, 12.0 + 5 * z
+
+
+@pytest.mark.parametrize(
+    ("prompt", "kept"),
+    [
+        (Prompt(click=(places(5, 8),)), [(5, 8)]),
+        (Prompt(click=(places(9, 20),)), [(5, 20)]),  # 3 voxels of 2 mm beside it
+        (Prompt(click=(places(25, 20), places(5, 8))), [(5, 8), (25, 20)]),
+        (Prompt(click=(places(15, 35), places(5, 8))), [(5, 8)]),
+        (Prompt(box=(places(0, 19, 0), places(31, 39, 9))), [(5, 20), (25, 20)]),
+        (Prompt(box=(places(6, 9, 5), (50.0, 50.0, 80.0))), [(5, 8), (5, 20), (25, 20)]),
+    ],
+)
+def test_what_a_prompt_means_stays(prompt: Prompt, kept: list[tuple[int, int]]) -> None:
+    before = islands()
+    after = heed(before, prompt, GRID, 0.5)
+    assert [(x, y) for x, y in ((5, 8), (5, 20), (25, 20)) if after[4, y, x] == np.float32(0.8)] == kept
+    assert (after[before < 0.5] == before[before < 0.5]).all()
+    assert (after >= 0.5).sum() == 8 * len(kept)
+
+
+def test_what_a_rough_mask_means_stays(tmp_path: Path) -> None:
+    rough = np.zeros(GRID.shape, np.uint8)
+    rough[5, 20:22, 3:6] = 1
+    write_mask(Mask(rough, GRID), tmp_path / "rough.nii.gz")
+    after = heed(islands(), Prompt(rough=tmp_path / "rough.nii.gz"), GRID, 0.5)
+    assert (after[4, 20, 5], after[4, 8, 5], after[4, 20, 25]) == (np.float32(0.8), 0.0, 0.0)
+
+
+def test_nothing_where_the_prompt_says() -> None:
+    with pytest.raises(MaskError, match="no tumour found at the click: the networks see 3 elsewhere and none there"):
+        heed(islands(), Prompt(click=(places(15, 35),)), GRID, 0.5)
+    with pytest.raises(MaskError, match="no tumour found at the box"):
+        heed(islands(), Prompt(box=(places(10, 0, 0), places(20, 39, 9))), GRID, 0.5)
+    faint = islands() * np.float32(0.5)
+    assert heed(faint, Prompt(click=(places(15, 35),)), GRID, 0.5) is faint, "the refinement says that there is none at all"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from sarcofuse.records import Geometry, Mask
     from sarcofuse.segment.grid import WorkImage
+    from sarcofuse.segment.prompting import WorkPrompt
 
 STAGE = "segment"
 VERSION = 1
@@ -134,39 +136,53 @@ def segment_task(folder: Path, model: Path, weights: Sequence[Path], scores: Seq
         If nothing is left of the mask.
     """
     from sarcofuse.imaging import content_digest, read_mask, read_volume, write_mask
-    from sarcofuse.metrics.overlap import dice
     from sarcofuse.records import Mask
-    from sarcofuse.segment.auto3dseg import ensemble_probabilities
     from sarcofuse.segment.grid import restore, to_working
-    from sarcofuse.segment.network import pick_device
     from sarcofuse.segment.plan import read_plan
-    from sarcofuse.segment.prompting import WorkPrompt, network_input, work_prompt
+    from sarcofuse.segment.prompting import heed, work_prompt
 
     volume = read_volume(case.image, case.patient_id)
     truth = None if case.mask is None else read_mask(case.mask, case.patient_id).array
-    plan = read_plan(model / "plan.json")
-    work = to_working(volume.array, volume.geometry.spacing, plan.spacing)
+    work = to_working(volume.array, volume.geometry.spacing, read_plan(model / "plan.json").spacing)
     chosen = range(len(weights)) if fold is None else [fold]
-    device = pick_device(config.device)
-
-    def see(prompt: WorkPrompt | None) -> NDArray[np.float32]:
-        with single_thread():
-            seen = network_input(work, prompt, plan)
-            return ensemble_probabilities(model, [weights[k] for k in chosen], [scores[k] for k in chosen], seen, flips=config.refine.flips, device=device)
-
+    see = partial(_see, model, [weights[k] for k in chosen], [scores[k] for k in chosen], work, config)
     each = see(None if case.prompt is None else work_prompt(case.prompt, volume.geometry, work))
     mean = restore(each[:, 1].mean(axis=0, dtype=np.float32), work)
     once = restore(each[:, 0].mean(axis=0, dtype=np.float32), work)
-    mask, steps = _refined(once, mean, truth, volume.geometry.voxel_ml, config.refine, case.patient_id)
+    agreement = _agreement(each[:, 1], mean, work, config.refine) if fold is None and len(weights) > 1 else None
+    refine = config.refine
+    if case.prompt is not None:
+        mean = heed(mean, case.prompt, volume.geometry, refine.threshold)
+        refine = refine if case.prompt.box else refine.model_copy(update={"keep": "all"})  # whatever was pointed at stays
+    mask, steps = _refined(once, mean, truth, volume.geometry.voxel_ml, refine, case.patient_id)
     result = Mask(mask.astype(np.uint8), volume.geometry)
     write_mask(result, folder / "mask.nii.gz")
-    found = {**_judge(result, mean, truth, steps), "agreement": _agreement(each[:, 1], mean, work, config.refine) if fold is None and len(weights) > 1 else None}
+    found = {**_judge(result, mean, truth, steps), "agreement": agreement}
     if case.prompt is not None:
-        without = _automatic(see(None), work, volume.geometry, config.refine)
-        if without.array.any():
-            write_mask(without, folder / "automatic.nii.gz")
-        found |= {"prompted": case.prompt.kind, "automatic_ml": without.volume_ml, "automatic_dice": None if truth is None else dice(without.array, truth)}
+        found |= {"prompted": case.prompt.kind, **_compared(folder, _automatic(see(None), work, volume.geometry, config.refine), truth)}
     write_json({**found, "mask_digest": content_digest(result)}, folder / "quality.json")
+
+
+def _see(model: Path, weights: Sequence[Path], scores: Sequence[float], work: WorkImage, config: SegmentConfig, prompt: WorkPrompt | None) -> NDArray[np.float32]:
+    """Give what each network says, with the prompt or without."""
+    from sarcofuse.segment.auto3dseg import ensemble_probabilities
+    from sarcofuse.segment.network import pick_device
+    from sarcofuse.segment.plan import read_plan
+    from sarcofuse.segment.prompting import network_input
+
+    with single_thread():
+        seen = network_input(work, prompt, read_plan(model / "plan.json"))
+        return ensemble_probabilities(model, weights, scores, seen, flips=config.refine.flips, device=pick_device(config.device))
+
+
+def _compared(folder: Path, without: Mask, truth: NDArray[np.uint8] | None) -> dict[str, Any]:
+    """Keep the mask without the prompt, and measure it."""
+    from sarcofuse.imaging import write_mask
+    from sarcofuse.metrics.overlap import dice
+
+    if without.array.any():
+        write_mask(without, folder / "automatic.nii.gz")
+    return {"automatic_ml": without.volume_ml, "automatic_dice": None if truth is None else dice(without.array, truth)}
 
 
 def _automatic(each: NDArray[np.float32], work: WorkImage, geometry: Geometry, config: RefineConfig) -> Mask:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sarcofuse.errors import GeometryError, MaskError
 from sarcofuse.records import Geometry, Prompt, PromptKind
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from sarcofuse.segment.grid import WorkImage
     from sarcofuse.segment.plan import Plan
 
+NEAR = 10.0
+"""Millimetres that a click may lie beside what it means."""
 Place = tuple[float, float, float]
 
 
@@ -133,6 +136,66 @@ def prompt_channels(work: WorkImage, prompt: WorkPrompt | None, plan: Plan) -> N
     return channels
 
 
+def heed(probability: NDArray[np.float32], prompt: Prompt, geometry: Geometry, threshold: float) -> NDArray[np.float32]:
+    """Leave what a prompt speaks of: the components that box or rough mask touch, or that lie nearest to each click.
+
+    Parameters
+    ----------
+    probability : ndarray of float32, shape (z, y, x)
+        Tumour probability on the prepared grid.
+    prompt : Prompt
+        What was pointed at; a rough mask as it lies on that grid.
+    geometry : Geometry
+        The prepared grid.
+    threshold : float
+        Probability from which a voxel belongs to the mask.
+
+    Returns
+    -------
+    ndarray of float32
+        The same with 0 in all other components.
+
+    Raises
+    ------
+    MaskError
+        If there are components, but none where the prompt says (a click may be off by `NEAR`).
+    """
+    from scipy.ndimage import label
+
+    labels, count = label(probability >= threshold, structure=np.ones((3, 3, 3)))
+    if not count:
+        return probability
+    kept = _near_clicks(labels, prompt, geometry) if prompt.click else set(np.unique(labels[_touched(prompt, geometry)]).tolist()) - {0}
+    if not kept:
+        whose, what = "", "rough mask" if prompt.kind == "rough" else prompt.kind
+        message = f"no tumour found at the {what}: the networks see {count} elsewhere and none there. Look whether the {what} is where it should be, or draw the mask by hand"
+        raise MaskError(whose, message)
+    return np.where((labels == 0) | np.isin(labels, sorted(kept)), probability, np.float32(0))
+
+
+def _near_clicks(labels: NDArray[np.int32], prompt: Prompt, geometry: Geometry) -> set[int]:
+    from sarcofuse.imaging.places import to_index
+
+    inside = np.argwhere(labels)
+    found = set()
+    for click in to_index(geometry, prompt.click)[:, ::-1]:
+        away = np.linalg.norm((inside - click) * geometry.spacing[::-1], axis=1)
+        if away.min() <= NEAR:
+            found.add(int(labels[tuple(inside[int(np.argmin(away))])]))
+    return found
+
+
+def _touched(prompt: Prompt, geometry: Geometry) -> NDArray[np.bool_] | tuple[slice, ...]:
+    """Give the voxels of the prepared grid within a box or a rough mask."""
+    from sarcofuse.imaging import read_mask
+    from sarcofuse.imaging.places import index_box
+
+    if prompt.rough is not None:
+        return np.asarray(read_mask(prompt.rough).array != 0)
+    low, high = index_box(geometry, prompt.box or ())
+    return tuple(slice(max(0, int(np.ceil(a))), max(0, int(np.floor(b)) + 1)) for a, b in zip(low[::-1], high[::-1], strict=True))
+
+
 def _work_place(at: NDArray[np.float64], work: WorkImage) -> Place:
     """Turn (x, y, z) in prepared voxels to (z, y, x) in working voxels; both grids begin at the same outer corner."""
     z, y, x = ((float(v) + 0.5) / step - 0.5 for v, step in zip(at[::-1], work.steps, strict=True))
@@ -140,7 +203,6 @@ def _work_place(at: NDArray[np.float64], work: WorkImage) -> Place:
 
 
 def _work_rough(file: Path, geometry: Geometry, work: WorkImage) -> NDArray[np.float32]:
-    from sarcofuse.errors import GeometryError
     from sarcofuse.imaging import read_mask
     from sarcofuse.segment.grid import shrink
 
