@@ -71,7 +71,7 @@ def write_bundle(folder: Path, config: StudyConfig, models: Sequence[FittedModel
         imaging=not config.features,
         mask_label=config.cohort.mask_label,
         preprocess=config.preprocess,
-        segment=config.segment,
+        segment=config.segment.model_copy(update={"start_from": None, "templates": None}),  # paths of this machine
         radiomics=config.radiomics,
         deep=config.deep.model_copy(update={"weights": None}),
         weights=weights,

@@ -68,11 +68,12 @@ def run(
     until: Annotated[str, typer.Option(help="Stop after this stage: cohort, preprocess, segment, radiomics, deep, models, evaluation, report.")] = "report",
     scheduler: Scheduler = "processes",
     workers: Workers = None,
+    templates: Annotated[Path | None, typer.Option(help="Folder of Auto3DSeg algorithm templates to train in place of our own; their scripts are run.", exists=True, file_okay=False)] = None,
 ) -> None:
     """Run all stages of a study; run again to go on where it was stopped."""
     from sarcofuse.study import run as work
 
-    _tell(work(study, out, until=until, scheduler=scheduler, workers=workers))
+    _tell(work(study, out, until=until, scheduler=scheduler, workers=workers, templates=templates))
 
 
 def report(folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", exists=True, file_okay=False)]) -> None:

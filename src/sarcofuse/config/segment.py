@@ -45,6 +45,7 @@ class SegmentConfig(Section):
     tumour_share: Annotated[float, Field(ge=0, le=1, description="Share of training patches that are placed on the tumour; the others lie anywhere. It matters where volumes are larger than the patch.")] = 1.0
     early_stopping: Annotated[bool | None, Field(description="Set some of a fold's training patients apart, stop when their Dice no longer rises, and keep the best weights; held-out patients have no part in it. Empty lets the plan decide (only where many volumes are seen).")] = None
     start_from: Annotated[Path | None, Field(description="Weights to start training from: a .safetensors or .pt file of MONAI's SegResNetDS or SegResNet, a bundle, or its segmenter folder; relative to study.yaml. They must not have learnt from patients of this study.")] = None
+    templates: Annotated[Path | None, Field(description="Folder of other Auto3DSeg algorithm templates, such as upstream's `algorithm_templates`, to train with `masks: model` in place of ours; relative to study.yaml. Its scripts are run. The bundle then holds no segmentation networks.")] = None
     device: Annotated[Literal["auto", "cpu", "cuda"], Field(description="`auto` takes a GPU where there is one.")] = "auto"
     refine: Annotated[RefineConfig, Field(description="Clean-up.")] = RefineConfig()
     inference: Annotated[InferenceConfig, Field(description="How the networks see an image.")] = InferenceConfig()

@@ -5,5 +5,6 @@ from sarcofuse.segment.masking import segment
 from sarcofuse.segment.model import Segmenter, load_segmenter, save_segmenter
 from sarcofuse.segment.native import restore_mask
 from sarcofuse.segment.plan import explain
+from sarcofuse.segment.upstream import segment_by_templates
 
-__all__ = ["Segmenter", "explain", "load_segmenter", "restore_mask", "save_segmenter", "segment", "train"]
+__all__ = ["Segmenter", "explain", "load_segmenter", "restore_mask", "save_segmenter", "segment", "segment_by_templates", "train"]

@@ -105,7 +105,7 @@ def main(job_file: Path) -> int:
     int
         Exit code.
     """
-    _watch(int(os.environ.get(PARENT, "0")))
+    follow_parent()
     import torch
 
     from sarcofuse.segment.training import train_fold
@@ -130,8 +130,9 @@ def main(job_file: Path) -> int:
     return 0
 
 
-def _watch(parent: int) -> None:
-    """End this process when the one that started the training is gone."""
+def follow_parent() -> None:
+    """End this process when the one that started it is gone, which PARENT names."""
+    parent = int(os.environ.get(PARENT, "0"))
     if os.name != "posix" or parent <= 0:
         return
 

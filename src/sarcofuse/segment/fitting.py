@@ -20,6 +20,8 @@ from sarcofuse.segment.timing import say_time
 from sarcofuse.segment.transfer import start_digest
 
 VERSION = 2
+ELSEWHERE = {"masks", "refine", "start_from", "templates", "inference", "nnunet", "totalsegmentator"}
+"""Settings that training does not depend on, or that are known by content."""
 
 
 def train(cases: Sequence[Case], config: SegmentConfig, engine: Engine, seed: int) -> Segmenter:
@@ -98,7 +100,7 @@ def analyse_task(folder: Path, patient_id: str, image: Path, mask: Path) -> None
 def _plan(stats: Sequence[Path], config: SegmentConfig, engine: Engine, seed: int) -> Path:
     start = "" if config.start_from is None else start_digest(config.start_from)
     gpus = () if config.device == "cpu" else gpu_memory_mib()
-    settings = config.model_dump(mode="json", exclude={"masks", "refine", "start_from"})
+    settings = config.model_dump(mode="json", exclude=ELSEWHERE)
     key = digest("segment-plan", VERSION, settings, seed, start, gpus, memory_gb("cpu"), [s.name for s in stats])
     return _only(engine, "segment-plan", plan_task, Task("plan", key, (list(stats), config, seed, start)))
 
@@ -125,7 +127,7 @@ def plan_task(folder: Path, stats: Sequence[Path], config: SegmentConfig, seed: 
     with single_thread():
         summary = summarise([read_json(s / "stats.json") for s in stats])
         device = pick_device(config.device)
-        settings = config.model_dump(mode="json", exclude={"start_from"})  # a path of this machine
+        settings = config.model_dump(mode="json", exclude=ELSEWHERE)
         source = {"settings": settings, "device": device, "seed": seed, "start": start, "memory_gb": memory_gb(device)}
         bundles = generate_bundles(folder, summary, source, config.folds)
     shutil.copyfile(bundles[0] / PLAN, folder / PLAN)
@@ -191,7 +193,7 @@ def _notes(networks: Sequence[Path], set_aside: Sequence[SetAside]) -> tuple[str
     """Tell what did not go as planned."""
     from sarcofuse.segment.training import HISTORY
 
-    notes = [f"segment: no network learnt from patient {s.patient_id}: {s.reason}. The patient's own mask comes from a network all the same" for s in set_aside]
+    notes = [f"segment: no network learnt from patient {s.patient_id}: {s.reason}" for s in set_aside]
     for fold, network in enumerate(networks):
         history = read_json(network / HISTORY)
         if history["attempts"] > 1:

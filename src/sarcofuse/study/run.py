@@ -71,7 +71,16 @@ class _Study:
         return self.cohort.outcomes.training
 
 
-def run(study: Path | str | StudyConfig, out: Path | str | None = None, *, scheduler: str = "processes", workers: int | None = None, until: str = "report", progress: bool = True) -> RunResult:
+def run(
+    study: Path | str | StudyConfig,
+    out: Path | str | None = None,
+    *,
+    scheduler: str = "processes",
+    workers: int | None = None,
+    until: str = "report",
+    progress: bool = True,
+    templates: Path | None = None,
+) -> RunResult:
     """Run a study: all stages, in order, each going on from what an earlier run left.
 
     Parameters
@@ -88,6 +97,8 @@ def run(study: Path | str | StudyConfig, out: Path | str | None = None, *, sched
         The last stage to do, one of `STAGES`.
     progress : bool
         Whether to show progress bars on a terminal.
+    templates : Path, optional
+        Folder of Auto3DSeg algorithm templates, in place of ``segment.templates``.
 
     Returns
     -------
@@ -110,6 +121,8 @@ def run(study: Path | str | StudyConfig, out: Path | str | None = None, *, sched
         config, home = study, Path()
     else:
         config, home = read_study(Path(study)), Path(study).parent
+    if templates is not None:
+        config = config.model_copy(update={"segment": config.segment.model_copy(update={"templates": templates.resolve()})})
     folder = RunFolder(Path(out) if out is not None else home / "run")
     folder.path.mkdir(parents=True, exist_ok=True)
     with Engine(folder.path / "cache", scheduler=scheduler, workers=workers, progress=progress) as engine:
@@ -184,6 +197,8 @@ def _segment(state: _Study) -> None:
         bare = [c for c in state.cases if c.mask is None]
         state.folder.set_aside += [SetAside(c.patient_id, "segment", "has no mask, and the study uses given masks; draw one, or set segment.masks: model") for c in bare]
         state.cases = _someone([dataclasses.replace(c, mask_source="given") for c in state.cases if c.mask is not None], "segment", state.folder.set_aside)
+    elif config.templates is not None:
+        _segment_by_templates(state)
     else:
         from sarcofuse import segment
 
@@ -207,6 +222,19 @@ def _segment(state: _Study) -> None:
         state.folder.warnings += uneven_prompts(state.cases)
     state.folder.write_cases(state.cases, given)
     state.folder.write_masks(state.cases)
+
+
+def _segment_by_templates(state: _Study) -> None:
+    from sarcofuse import segment
+
+    config = state.config.segment
+    state.given = [c for c in state.cases if c.split == "train" and c.mask is not None]
+    config = config.model_copy(update={"templates": state.home / (config.templates or Path())})
+    state.cases, state.quality, aside = segment.segment_by_templates(state.cases, config, state.engine, state.config.seed)
+    state.folder.set_aside += aside
+    state.folder.warnings.append("masks are by algorithm templates from outside, which the bundle does not hold: new patients need a mask")
+    state.cases = _someone(state.cases, "segment", state.folder.set_aside)
+    state.folder.write_quality(state.quality)
 
 
 def _radiomics(state: _Study) -> None:
