@@ -95,6 +95,8 @@ def test_tables_with_prompts(stub: Stub, tmp_path: Path) -> None:
         (["predict", "x", "a.nii.gz", "b.nii.gz", "--box", "1 2 3 4 5 6"], "a box belongs to one image"),
         (["predict", "x", "a.nii.gz", "--mask", "b.nii.gz", "--rough", "b.nii.gz"], "a rough mask steers the mask that networks draw of an image; it does not go with --mask"),
         (["predict", "x", "--table", "radiomic=t.csv", "--click", "1 2 3"], "it does not go with --table"),
+        (["explain", "x", "a.nii.gz", "--mask", "b.nii.gz", "--click", "1 2 3"], "it does not go with --mask"),
+        (["explain", "x", "a.nii.gz", "--click", "1 2"], "expected three numbers"),
     ],
 )
 def test_requests_that_cannot_be(stub: Stub, arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -129,6 +131,8 @@ def test_bundles_that_know_no_prompts_refuse_them(tmp_path: Path, channels: int 
     old = bundle(tmp_path / "old", channels)
     with pytest.raises(BundleError, match=f"bundle old cannot heed the box, click or rough mask of patient B: {words}"):
         old.predict(people)
+    with pytest.raises(BundleError, match=words):
+        old._features(people, None)  # the way of all that need features, explain among them
     if channels is not None:
         with pytest.raises(BundleError, match=words):
             old.segment(people, tmp_path / "masks")
@@ -139,7 +143,7 @@ def test_risks_by_steered_masks_are_marked(tmp_path: Path, monkeypatch: pytest.M
 
     def features(self: Bundle, patients: list[Patient], engine: object) -> tuple[dict[str, object], list[Case], list[object]]:
         seen.extend(patients)
-        kind = {p.patient_id: p.prompt.kind if p.prompt else "" for p in patients}
+        kind = {p.patient_id: p.prompt.kind if p.prompt and p.mask is None else "" for p in patients}
         return {}, [Case(p.patient_id, "external", "", Path("i"), None, Path("n"), "0", prompted=kind[p.patient_id]) for p in patients], []
 
     monkeypatch.setattr(Bundle, "_features", features)
@@ -150,4 +154,15 @@ def test_risks_by_steered_masks_are_marked(tmp_path: Path, monkeypatch: pytest.M
     assert risks[0].warnings == ("the mask was steered by a click: judge the risk by that mask", "odd")
     assert risks[1].warnings == ("odd",)
     assert risks[2].warnings[0] == IDLE
-    assert [p.prompt for p in seen] == [CLICK, None, None]
+    assert [p.prompt for p in seen] == [CLICK, None, CLICK]
+
+
+def test_a_given_mask_is_not_steered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Patient] = []
+    monkeypatch.setattr("sarcofuse.preprocess.prepare", lambda patients, *a, **k: (seen.extend(patients), ([], []))[1])
+    old = bundle(tmp_path / "old", 1)
+    monkeypatch.setattr(old.manifest, "preprocess", None, raising=False)
+    monkeypatch.setattr(old.manifest, "mask_label", None, raising=False)
+    monkeypatch.setattr("sarcofuse.segment.segment", lambda *a, **k: ([], [], []))
+    old._features([Patient("C", "external", mask=Path("m.nii.gz"), prompt=CLICK)], None)
+    assert [p.prompt for p in seen] == [None]

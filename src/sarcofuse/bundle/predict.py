@@ -111,8 +111,6 @@ class Bundle:
         note = UNUSED if by_networks and not use else UNLIKE if by_networks else None
         noted = {p.patient_id for p in patients if p.mask is not None and note is not None}
         idle = {p.patient_id for p in patients if use and p.mask is not None and p.prompt is not None}
-        patients = [dataclasses.replace(p, prompt=None) if p.patient_id in idle else p for p in patients]
-        self._check_prompts(patients)
         with _engine(engine) as own:
             tables, cases, aside = self._features(patients if use else [dataclasses.replace(p, mask=None) for p in patients], own)
             if masks is not None:
@@ -184,6 +182,8 @@ class Bundle:
         from sarcofuse.cohort import encode_clinical
 
         manifest = self.manifest
+        patients = [dataclasses.replace(p, prompt=None) if p.mask is not None else p for p in patients]  # a given mask is used as it is
+        self._check_prompts(patients)
         cases, aside = preprocess.prepare(patients, manifest.preprocess, engine, mask_label=manifest.mask_label)
         bare = [c for c in cases if c.mask is None]
         masked = [c for c in cases if c.mask is not None]

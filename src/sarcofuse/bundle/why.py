@@ -208,7 +208,7 @@ def _explain(
     for case in known:
         if case.patient_id in folders:
             folder = folders[case.patient_id]
-            record = read_json(folder / RECORD)
+            record = read_json(folder / RECORD) | ({"prompted": case.prompted} if case.prompted else {})
             native = to_native(read_volume(folder / MAP), read_geometry(case.native_image, case.patient_id), whole=method == "exact")
             found.append((Explanation(case.patient_id, record["risk"], record["base"], native, record), folder))
     return found, failed

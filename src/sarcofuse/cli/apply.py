@@ -34,7 +34,7 @@ def segment(
     from sarcofuse.bundle import load_bundle
     from sarcofuse.cohort import new_patients
 
-    quality, aside = load_bundle(bundle).segment(new_patients(images, prompt=_prompt(box, click, rough)), out)
+    quality, aside = load_bundle(bundle).segment(new_patients(images, prompt=read_options(box, click, rough)), out)
     for q in quality:
         agreement = "" if q.agreement is None else f", agreement of the networks {q.agreement:.2f}"
         steered = f", steered by a {PROMPT_NAMES[q.prompted]} ({q.automatic_ml:.1f} ml without)" if q.prompted else ""
@@ -66,10 +66,7 @@ def predict(
     if bool(images) == bool(table):
         message = "give images (files, DICOM folders or a cohort.csv), or --table BLOCK=FILE; not both"
         raise CohortError(message)
-    prompt = _prompt(box, click, rough)
-    if prompt is not None and (table or mask is not None):
-        message = f"a {PROMPT_NAMES[prompt.kind]} steers the mask that networks draw of an image; it does not go with {'--table' if table else '--mask'}"
-        raise CohortError(message)
+    prompt = read_options(box, click, rough, mask=mask, table=table)
     aside: list[SetAside] = []
     if table:
         risks = _predict_tables(frozen, table, all_models)
@@ -99,10 +96,36 @@ def convert(
     _tell_aside(aside)
 
 
-def _prompt(box: str | None, click: Sequence[str] | None, rough: Path | None) -> Prompt | None:
-    from sarcofuse.cohort import read_prompt
+def read_options(box: str | None, click: Sequence[str] | None, rough: Path | None, *, mask: Path | None = None, table: Sequence[str] | None = None) -> Prompt | None:
+    """Read the options that steer a mask.
 
-    return read_prompt((box or "", ";".join(click or ()), "" if rough is None else str(rough)), Path())
+    Parameters
+    ----------
+    box, click, rough : str, list of str, Path
+        As typed.
+    mask : Path, optional
+        A mask that was given as well, which leaves nothing to steer.
+    table : list of str, optional
+        Tables of features that were given as well.
+
+    Returns
+    -------
+    Prompt or None
+        None where none of the three was given.
+
+    Raises
+    ------
+    CohortError
+        If they cannot be read, or go with nothing to steer.
+    """
+    from sarcofuse.cohort import read_prompt
+    from sarcofuse.errors import CohortError
+
+    prompt = read_prompt((box or "", ";".join(click or ()), "" if rough is None else str(rough)), Path())
+    if prompt is not None and (table or mask is not None):
+        message = f"a {PROMPT_NAMES[prompt.kind]} steers the mask that networks draw of an image; it does not go with {'--table' if table else '--mask'}"
+        raise CohortError(message)
+    return prompt
 
 
 def _predict_tables(frozen: Bundle, pairs: Sequence[str], all_models: bool) -> list[Risk]:

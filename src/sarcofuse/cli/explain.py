@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sarcofuse.cli.apply import Box, Click, Rough
+
 if TYPE_CHECKING:
     from sarcofuse.bundle import Explanation
 
@@ -23,6 +25,9 @@ def explain(
     bundle: Annotated[Path, typer.Argument(help="The folder bundle/ of a finished run with deep features.")],
     images: Annotated[list[Path], typer.Argument(help="NIfTI files, DICOM folders, or one cohort.csv with patient_id and image.")],
     mask: Annotated[Path | None, typer.Option(help="The tumour's mask, for a single image; without it the bundle draws one.")] = None,
+    box: Box = None,
+    click: Click = None,
+    rough: Rough = None,
     given_masks: Annotated[bool, typer.Option("--given-masks", help="Use the masks of a cohort.csv even where the bundle's models learned from masks by its own networks.")] = False,
     method: Annotated[Method, typer.Option(help="exact: each voxel's part of the deep signature; gradcam: Grad-CAM by the book.")] = Method.exact,
     out: Annotated[Path, typer.Option(help="Folder for maps (NIfTI, on each image's own grid), pictures and explain.json.")] = Path("explained"),
@@ -39,11 +44,11 @@ def explain(
     Example: sarcofuse explain run/bundle NEW.nii.gz --mask NEW_mask.nii.gz --out explained
     """
     from sarcofuse.bundle import explain_patients, load_bundle
-    from sarcofuse.cli.apply import _tell_aside
+    from sarcofuse.cli.apply import _tell_aside, read_options
     from sarcofuse.cohort import new_patients
 
     frozen = load_bundle(bundle)
-    found, aside = explain_patients(frozen, new_patients(images, mask), out, given_masks=given_masks or mask is not None or None, method=method.value)
+    found, aside = explain_patients(frozen, new_patients(images, mask, read_options(box, click, rough, mask=mask)), out, given_masks=given_masks or mask is not None or None, method=method.value)
     for own in found:
         typer.echo(_line(own, out))
     _tell_aside(aside)
