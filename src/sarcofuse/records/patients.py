@@ -239,6 +239,8 @@ class MaskQuality:
         Volume of the mask that the same networks draw without the prompt, 0 where they find no tumour; None where there was no prompt.
     automatic_dice : float or None
         Dice of that mask with the given one.
+    warnings : tuple of str
+        What had to be done otherwise, for want of memory for instance.
     """
 
     patient_id: str
@@ -254,3 +256,4 @@ class MaskQuality:
     prompted: PromptKind | Literal[""] = ""
     automatic_ml: float | None = None
     automatic_dice: float | None = None
+    warnings: tuple[str, ...] = ()

@@ -20,6 +20,7 @@ from sarcofuse.segment.grid import WorkImage
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from sarcofuse.config.segment import InferenceConfig
     from sarcofuse.records import Mask, Volume
 
 TEMPLATES = Path(__file__).parent / "template"
@@ -158,7 +159,17 @@ def generate_bundles(folder: Path, stats: Mapping[str, Any], source: Mapping[str
     return bundles
 
 
-def ensemble_probabilities(folder: Path, weights: Sequence[Path], scores: Sequence[float], image: WorkImage, *, flips: bool, device: str) -> NDArray[np.float32]:
+def ensemble_probabilities(
+    folder: Path,
+    weights: Sequence[Path],
+    scores: Sequence[float],
+    image: WorkImage,
+    *,
+    flips: bool,
+    device: str,
+    inference: InferenceConfig | None = None,
+    notes: list[str] | None = None,
+) -> NDArray[np.float32]:
     """Let Auto3DSeg's ensemble by fold predict, and keep what every network says.
 
     Parameters
@@ -175,6 +186,10 @@ def ensemble_probabilities(folder: Path, weights: Sequence[Path], scores: Sequen
         Whether to average over flips.
     device : str
         ``cpu`` or ``cuda``.
+    inference : InferenceConfig, optional
+        Windows and memory.
+    notes : list of str, optional
+        Takes up what had to be done otherwise for want of memory.
 
     Returns
     -------
@@ -199,6 +214,6 @@ def ensemble_probabilities(folder: Path, weights: Sequence[Path], scores: Sequen
             algo.output_path, algo.weights, algo.score = str(folder), file, score
             builder.add_inferer(f"{ALGORITHM}_{fold}", algo, score)
         builder.set_ensemble_method(ByFold(len(weights)))
-        found = builder.get_ensemble()({"infer_files": [image], "flips": flips, "device": device})
+        found = builder.get_ensemble()({"infer_files": [image], "flips": flips, "device": device, "inference": inference, "notes": notes})
     probabilities: NDArray[np.float32] = found[0]
     return probabilities

@@ -13,7 +13,8 @@ import numpy as np
 
 from sarcofuse.config.segment import InferenceConfig
 from sarcofuse.errors import StageError
-from sarcofuse.runtime import available_cores, memory_gb
+from sarcofuse.runtime import available_cores
+from sarcofuse.segment.memory import memory_gb
 from sarcofuse.segment.windows import Box, air, merge
 
 if TYPE_CHECKING:
@@ -284,11 +285,7 @@ def _halved(window: tuple[int, int, int], plan: Plan) -> tuple[int, int, int]:
 
 def _machine_gb(device: str) -> float:
     """Give the memory that activations may take: a property of the machine, not of the moment."""
-    import torch
-
-    if device == "cuda":
-        return SHARE * torch.cuda.get_device_properties(0).total_memory / 1e9
-    return SHARE * (memory_gb() or 8.0) / available_cores()
+    return SHARE * memory_gb(device) / (1 if device == "cuda" else available_cores())
 
 
 def _text(shape: Sequence[int]) -> str:

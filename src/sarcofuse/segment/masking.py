@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sarcofuse.segment.prompting import WorkPrompt
 
 STAGE = "segment"
-VERSION = 1
+VERSION = 2
 
 
 def segment(segmenter: Segmenter, cases: Sequence[Case], config: SegmentConfig, engine: Engine, *, out_of_fold: bool) -> tuple[list[Case], list[MaskQuality], list[SetAside]]:
@@ -37,7 +37,7 @@ def segment(segmenter: Segmenter, cases: Sequence[Case], config: SegmentConfig, 
     cases : sequence of Case
         Prepared images. Where a case has a mask, the automatic one is measured against it; where it has a prompt, the networks draw with and without it.
     config : SegmentConfig
-        ``refine`` and ``device`` count here.
+        ``refine``, ``inference`` and ``device`` count here.
     engine : Engine
         Runs and caches the work.
     out_of_fold : bool
@@ -65,7 +65,7 @@ def segment(segmenter: Segmenter, cases: Sequence[Case], config: SegmentConfig, 
     for case in cases:
         fold = _fold_of(segmenter, case) if out_of_fold else None
         said = () if case.prompt is None else (case.prompt_digest,)
-        key = digest("segment", VERSION, content, config.refine, config.device, fold, case.image_digest, case.mask_digest, *said)
+        key = digest("segment", VERSION, content, config.refine, config.inference, config.device, fold, case.image_digest, case.mask_digest, *said)
         tasks.append(Task(case.patient_id, key, (segmenter.folder, segmenter.weights, scores, fold, case, config)))
     done, set_aside = engine.run(STAGE, segment_task, tasks)
     by_id = {c.patient_id: c for c in cases}
@@ -74,7 +74,7 @@ def segment(segmenter: Segmenter, cases: Sequence[Case], config: SegmentConfig, 
     for entry in done:
         case, found = by_id[entry.patient_id], read_json(entry.folder / "quality.json")
         masked.append(replace(case, mask=entry.folder / "mask.nii.gz", mask_digest=found.pop("mask_digest"), mask_source=source, prompted=found.get("prompted", "")))
-        quality.append(MaskQuality(case.patient_id, case.split, source, **found))
+        quality.append(MaskQuality(case.patient_id, case.split, source, **{**found, "warnings": tuple(found["warnings"])}))
     return masked, quality, set_aside
 
 
@@ -133,7 +133,7 @@ def segment_task(folder: Path, model: Path, weights: Sequence[Path], scores: Seq
     Raises
     ------
     MaskError
-        If nothing is left of the mask.
+        If nothing is left of the mask, or the image does not fit into memory.
     """
     from sarcofuse.imaging import content_digest, read_mask, read_volume, write_mask
     from sarcofuse.records import Mask
@@ -145,8 +145,12 @@ def segment_task(folder: Path, model: Path, weights: Sequence[Path], scores: Seq
     truth = None if case.mask is None else read_mask(case.mask, case.patient_id).array
     work = to_working(volume.array, volume.geometry.spacing, read_plan(model / "plan.json").spacing)
     chosen = range(len(weights)) if fold is None else [fold]
-    see = partial(_see, model, [weights[k] for k in chosen], [scores[k] for k in chosen], work, config)
-    each = see(None if case.prompt is None else work_prompt(case.prompt, volume.geometry, work))
+    notes: list[str] = []
+    see = partial(_see, model, [weights[k] for k in chosen], [scores[k] for k in chosen], work, config, notes)
+    try:
+        each = see(None if case.prompt is None else work_prompt(case.prompt, volume.geometry, work))
+    except StageError as error:
+        raise MaskError(case.patient_id, f"cannot be segmented: {error}") from error
     mean = restore(each[:, 1].mean(axis=0, dtype=np.float32), work)
     once = restore(each[:, 0].mean(axis=0, dtype=np.float32), work)
     agreement = _agreement(each[:, 1], mean, work, config.refine) if fold is None and len(weights) > 1 else None
@@ -160,10 +164,12 @@ def segment_task(folder: Path, model: Path, weights: Sequence[Path], scores: Seq
     found = {**_judge(result, mean, truth, steps), "agreement": agreement}
     if case.prompt is not None:
         found |= {"prompted": case.prompt.kind, **_compared(folder, _automatic(see(None), work, volume.geometry, config.refine), truth)}
-    write_json({**found, "mask_digest": content_digest(result)}, folder / "quality.json")
+    write_json({**found, "warnings": list(dict.fromkeys(notes)), "mask_digest": content_digest(result)}, folder / "quality.json")
 
 
-def _see(model: Path, weights: Sequence[Path], scores: Sequence[float], work: WorkImage, config: SegmentConfig, prompt: WorkPrompt | None) -> NDArray[np.float32]:
+def _see(
+    model: Path, weights: Sequence[Path], scores: Sequence[float], work: WorkImage, config: SegmentConfig, notes: list[str], prompt: WorkPrompt | None
+) -> NDArray[np.float32]:
     """Give what each network says, with the prompt or without."""
     from sarcofuse.segment.auto3dseg import ensemble_probabilities
     from sarcofuse.segment.network import pick_device
@@ -172,7 +178,7 @@ def _see(model: Path, weights: Sequence[Path], scores: Sequence[float], work: Wo
 
     with single_thread():
         seen = network_input(work, prompt, read_plan(model / "plan.json"))
-        return ensemble_probabilities(model, weights, scores, seen, flips=config.refine.flips, device=pick_device(config.device))
+        return ensemble_probabilities(model, weights, scores, seen, flips=config.refine.flips, device=pick_device(config.device), inference=config.inference, notes=notes)
 
 
 def _compared(folder: Path, without: Mask, truth: NDArray[np.uint8] | None) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -216,6 +217,8 @@ def _segment(state: _Study) -> None:
         others = [c for c in state.cases if c.patient_id not in known]
         ensemble, quality, aside = segment.segment(segmenter, others, config, state.engine, out_of_fold=False)
         state.quality = sorted([*quality_out, *quality], key=lambda q: q.patient_id)
+        odd = Counter(w for q in state.quality for w in q.warnings)
+        state.folder.warnings += [f"segment: {count} of {len(state.quality)} masks: {warning}" for warning, count in odd.items()]
         state.folder.set_aside += [*aside_out, *aside]
         state.cases = _someone(sorted([*held_out, *ensemble], key=lambda c: c.patient_id), "segment", state.folder.set_aside)
         state.folder.write_quality(state.quality)
