@@ -88,6 +88,9 @@ def test_working_image_is_normalised_over_the_body():
     assert (flat.array == 0).all()
 
 
+VOXEL = (1.0, 2.0, 5.0)  # 0.01 ml
+
+
 def probability() -> np.ndarray:
     """A large faint component, a smaller sure one with a hole, and a speck."""
     p = np.zeros((5, 20, 30), dtype=np.float32)
@@ -100,8 +103,8 @@ def probability() -> np.ndarray:
 
 def test_refinement_step_by_step():
     p = probability()
-    steps = dict(refine(p, 0.01, RefineConfig(minimum_ml=0.5)))
-    assert list(steps) == ["threshold", "component", "islands", "holes"]
+    steps = dict(refine(p, VOXEL, RefineConfig(minimum_ml=0.5)))
+    assert list(steps) == ["threshold", "gaps", "component", "islands", "holes"]
     assert steps["threshold"].sum() == 180 + 125 + 1
     assert steps["component"].sum() == 125  # more probability in fewer voxels
     assert steps["islands"].sum() == 125
@@ -109,10 +112,10 @@ def test_refinement_step_by_step():
 
 
 def test_refinement_can_keep_all_but_specks():
-    steps = dict(refine(probability(), 0.01, RefineConfig(keep="all", minimum_ml=0.5, fill_holes=False)))
-    assert list(steps) == ["threshold", "islands"]
+    steps = dict(refine(probability(), VOXEL, RefineConfig(keep="all", minimum_ml=0.5, fill_holes=False)))
+    assert list(steps) == ["threshold", "gaps", "islands"]
     assert steps["islands"].sum() == 180 + 125
-    none = dict(refine(probability(), 0.01, RefineConfig(minimum_ml=2.0)))
+    none = dict(refine(probability(), VOXEL, RefineConfig(minimum_ml=2.0)))
     assert not none["holes"].any()
 
 

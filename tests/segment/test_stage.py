@@ -41,7 +41,7 @@ def test_ensemble_finds_the_tumours(segmenter: Segmenter, cases: list[Case], eng
         assert found.dice > 0.7
         assert found.surface_mm == pytest.approx(hd95_mm(mask.array, truth.array, (2.0, 2.0, 5.0)))
         assert found.volume_error == pytest.approx(mask.volume_ml / truth.volume_ml - 1)
-        assert list(found.steps) == ["network", "flips", "component", "islands", "holes"]
+        assert list(found.steps) == ["network", "flips", "gaps", "component", "islands", "holes"]
         assert found.steps["holes"] == found.dice
         assert 0.5 < found.agreement <= 1
         assert 0.5 <= found.confidence <= 1

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from sarcofuse.config import DeepConfig, Harmonisation, PreprocessConfig, RadiomicsConfig, Section, SegmentConfig
 from sarcofuse.errors import BundleError
@@ -37,7 +37,7 @@ class Manifest(Section):
     title: str
     outcome: str
     imaging: bool
-    mask_label: int | None = None
+    mask_label: int | str | None = None
     preprocess: PreprocessConfig
     segment: SegmentConfig
     radiomics: RadiomicsConfig
@@ -51,6 +51,15 @@ class Manifest(Section):
     model_card: dict[str, object]
     versions: dict[str, str]
     files: dict[str, str]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_it_was(cls, content: Any) -> Any:  # noqa: ANN401 - what JSON holds
+        """Keep steps out of the refinement that a bundle of an earlier release did not know."""
+        refine = content.get("segment", {}).get("refine") if isinstance(content, dict) and isinstance(content.get("segment"), dict) else None
+        if isinstance(refine, dict):
+            refine.setdefault("gap_mm", 0.0)
+        return content
 
     @property
     def primary(self) -> BundledModel:

@@ -106,7 +106,7 @@ class Bundle:
         if not self.manifest.imaging:
             message = f"bundle {self.folder.name} was made from feature tables; score new tables with predict_tables (sarcofuse predict --table BLOCK=FILE)"
             raise BundleError(message)
-        by_networks = self.manifest.segment.masks == "model"
+        by_networks = self.manifest.segment.masks != "given"
         use = not by_networks if given_masks is None else given_masks
         note = UNUSED if by_networks and not use else UNLIKE if by_networks else None
         noted = {p.patient_id for p in patients if p.mask is not None and note is not None}
@@ -152,13 +152,17 @@ class Bundle:
         from sarcofuse import preprocess, segment
 
         folder = self.folder / "segmenter"
-        if not folder.is_dir():
+        foreign = self.manifest.segment.masks in segment.FOREIGN
+        if not folder.is_dir() and not foreign:
             message = f"bundle {self.folder.name} has no segmentation networks; its study used given masks"
             raise BundleError(message)
         self._check_prompts(patients)
         with _engine(engine) as own:
             cases, aside = preprocess.prepare(patients, self.manifest.preprocess, own, mask_label=self.manifest.mask_label)
-            drawn, quality, failed = segment.segment(segment.load_segmenter(folder), cases, self.manifest.segment, own, out_of_fold=False)
+            if foreign:
+                drawn, quality, failed = segment.segment_external(cases, segment.portable(self.manifest.segment), own, Path())
+            else:
+                drawn, quality, failed = segment.segment(segment.load_segmenter(folder), cases, self.manifest.segment, own, out_of_fold=False)
             _keep_masks(drawn, masks)
         return quality, aside + failed
 
@@ -192,6 +196,9 @@ class Bundle:
             segmenter = segment.load_segmenter(self.folder / "segmenter")
             encoder = segmenter.folder
             drawn, _, failed = segment.segment(segmenter, bare, manifest.segment, engine, out_of_fold=False)
+            masked, aside = masked + drawn, aside + failed
+        elif manifest.segment.masks in segment.FOREIGN:
+            drawn, _, failed = segment.segment_external(bare, segment.portable(manifest.segment), engine, Path())  # never a program that a bundle names
             masked, aside = masked + drawn, aside + failed
         else:
             reason = "has no mask, and this bundle has no segmentation networks; draw the tumour and give it as mask"

@@ -57,6 +57,8 @@ def write_bundle(folder: Path, config: StudyConfig, models: Sequence[FittedModel
     parts : Parts
         Networks, weights and clinical schema, as far as there are any.
     """
+    from sarcofuse.segment import portable
+
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     (part / "models").mkdir(parents=True)
@@ -71,7 +73,7 @@ def write_bundle(folder: Path, config: StudyConfig, models: Sequence[FittedModel
         imaging=not config.features,
         mask_label=config.cohort.mask_label,
         preprocess=config.preprocess,
-        segment=config.segment.model_copy(update={"start_from": None, "templates": None}),  # paths of this machine
+        segment=portable(config.segment),
         radiomics=config.radiomics,
         deep=config.deep.model_copy(update={"weights": None}),
         weights=weights,

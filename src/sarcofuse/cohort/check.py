@@ -165,12 +165,14 @@ def _nested(config: StudyConfig, scan: Scan) -> list[Problem]:
 def _masks(config: StudyConfig, patients: Sequence[Patient]) -> list[Problem]:
     found = []
     given = config.segment.masks == "given"
+    if not given and config.segment.masks != "model":
+        return []  # another program draws everybody's mask
     for patient in patients:
         if patient.mask is not None:
             continue
         if given:
             found.append(Problem("error", patient.patient_id, None, "no mask, and segment.masks is given. Draw the tumour, or set segment.masks: model"))
-        elif patient.split == "train":
+        elif patient.split == "train" and config.segment.unlabelled == "ignore":
             found.append(Problem("error", patient.patient_id, None, "no mask of a training patient, and segment.masks is model, which learns from them. Draw the tumour"))
     drawn = sum(p.mask is not None and p.split == "train" for p in patients)
     if not given and drawn < config.segment.folds:
@@ -189,8 +191,8 @@ def _images(config: StudyConfig, patients: Sequence[Patient], engine: Engine) ->
         except OSError as error:
             found.append(Problem("error", patient.patient_id, patient.image, f"file cannot be read: {error.strerror or error}"))
             continue
-        key = digest(VERSION, content, config.preprocess.geometry_tolerance, config.preprocess.minimum_slices, config.cohort.mask_label, patient.patient_id)
-        tasks.append(Task(patient.patient_id, key, (patient, config.preprocess.geometry_tolerance, config.preprocess.minimum_slices, config.cohort.mask_label)))
+        rules = (config.preprocess.geometry_tolerance, config.preprocess.minimum_slices, config.cohort.mask_label, config.preprocess.other_grids == "resample")
+        tasks.append(Task(patient.patient_id, digest(VERSION, content, *rules, patient.patient_id), (patient, *rules)))
     done, failed = engine.run(STAGE, _look, tasks)
     found += [Problem("error", s.patient_id, None, s.reason) for s in failed]
     by_id = {p.patient_id: p for p in patients}
@@ -210,9 +212,9 @@ def _said(prompt: Prompt | None) -> object:
     return None if prompt is None else (prompt.box, prompt.click, None if prompt.rough is None else digest_file(prompt.rough))
 
 
-def _look(folder: Path, patient: Patient, tolerance: float, slices: int, label: int | None) -> None:
+def _look(folder: Path, patient: Patient, tolerance: float, slices: int, label: int | str | None, resample: bool) -> None:
     """Open a patient's image, mask and prompt, and write down what is wrong with them."""
-    from sarcofuse.imaging import check_geometry, check_prompt, content_digest, place_rough, read_mask, read_volume, reorient
+    from sarcofuse.imaging import check_prompt, content_digest, place_mask, place_rough, read_mask, read_volume, reorient
 
     problems: list[tuple[str, str, str]] = []
     volume = mask = content = None
@@ -225,7 +227,7 @@ def _look(folder: Path, patient: Patient, tolerance: float, slices: int, label: 
         problems.append(("error", "image", error.problem))
     if patient.mask is not None:
         try:
-            mask = read_mask(patient.mask, patient.patient_id, label)
+            mask = read_mask(patient.mask, patient.patient_id, label, None if volume is None else volume.geometry)
             extent = int(reorient(mask).array.any(axis=(1, 2)).sum())
             if extent < slices:
                 text = f"tumour of {patient.patient_id} lies in {extent} slice{'' if extent == 1 else 's'}; expected at least {slices}"
@@ -235,7 +237,7 @@ def _look(folder: Path, patient: Patient, tolerance: float, slices: int, label: 
             problems.append(("error", "mask", error.problem))
     if volume is not None and mask is not None:
         try:
-            check_geometry(volume, mask, patient.patient_id, tolerance)
+            place_mask(mask, volume.geometry, patient.patient_id, tolerance, resample=resample)
         except CaseError as error:
             problems.append(("error", "mask", error.problem))
     if volume is not None and patient.prompt is not None:

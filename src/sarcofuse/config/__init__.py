@@ -4,6 +4,7 @@ from sarcofuse.config.base import Section
 from sarcofuse.config.cohort import CohortConfig, SplitConfig
 from sarcofuse.config.deep import DeepConfig, OnnxConfig
 from sarcofuse.config.evaluation import EvaluationConfig, ReportConfig
+from sarcofuse.config.external import NnunetConfig, TotalSegmentatorConfig
 from sarcofuse.config.ibsi import IbsiConfig
 from sarcofuse.config.models import ModelsConfig, SignatureConfig
 from sarcofuse.config.perturb import PerturbConfig, StabilityConfig
@@ -24,6 +25,7 @@ __all__ = [
     "Harmonisation",
     "IbsiConfig",
     "ModelsConfig",
+    "NnunetConfig",
     "OnnxConfig",
     "PerturbConfig",
     "PreprocessConfig",
@@ -38,6 +40,7 @@ __all__ = [
     "SplitConfig",
     "StabilityConfig",
     "StudyConfig",
+    "TotalSegmentatorConfig",
     "combat_step",
     "commented_yaml",
     "read_study",

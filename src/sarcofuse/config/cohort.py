@@ -41,7 +41,7 @@ class CohortConfig(Section):
     competing: Annotated[str | None, Field(description="Column that is 1 where follow-up ended with a death of something else, and 0 or empty elsewhere (with time).")] = None
     patient_id: Annotated[str, Field(description="Column of the patient's identifier; every value once.")] = "patient_id"
     image: Annotated[str, Field(description="Column of the image: NIfTI file or DICOM folder, relative to the table.")] = "image"
-    mask: Annotated[str, Field(description="Column of the tumour mask on the image's grid; may be empty or absent.")] = "mask"
+    mask: Annotated[str, Field(description="Column of the tumour mask: label map (NIfTI, NRRD, MetaImage), segmentation of 3D Slicer, DICOM SEG or RTSTRUCT file, on the image's grid or a part of it; may be empty or absent.")] = "mask"
     box: Annotated[str, Field(description="Column of a box around the tumour that steers the networks' mask: `x y z x y z`, two opposite corners in patient mm as DICOM has them (LPS), or `RAS x y z x y z`; may be empty or absent.")] = "box"
     click: Annotated[str, Field(description="Column of a point inside the tumour that steers the networks' mask: `x y z`, as for the box; several points are parted by semicolons. May be empty or absent.")] = "click"
     rough_mask: Annotated[str, Field(description="Column of a rough mask (file) that steers the networks' mask; may be empty or absent. A row has one of box, click and rough mask at most.")] = "rough_mask"
@@ -50,4 +50,7 @@ class CohortConfig(Section):
     split_column: Annotated[str, Field(description="Column that says train, internal or external (split by column).")] = "split"
     split: Annotated[SplitConfig, Field(description="How patients are divided.")] = SplitConfig()
     clinical: Annotated[tuple[str, ...], Field(description="Clinical columns to keep. With models.clinical they become a feature set.")] = ()
-    mask_label: Annotated[int | None, Field(ge=1, description="Label of the tumour in masks that hold several; without it such a mask is an error.")] = None
+    mask_label: Annotated[
+        Annotated[int, Field(ge=1)] | Annotated[str, Field(min_length=1)] | None,
+        Field(description="The tumour in masks that hold several labels or segments: its number, or its name in files that name segments (3D Slicer, DICOM SEG, RTSTRUCT); without it such a mask is an error."),
+    ] = None

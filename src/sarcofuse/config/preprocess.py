@@ -21,4 +21,5 @@ class PreprocessConfig(Section):
     scale: Annotated[float, Field(gt=0, description="Factor after normalisation, so that bin widths stay handy numbers.")] = 100.0
     clip: Annotated[float | None, Field(gt=0, description="Intensities are clipped at this many deviations (zscore only).")] = 6.0
     geometry_tolerance: Annotated[float, Field(gt=0, description="Largest difference of image and mask grid, in mm, that counts as rounding.")] = 0.01
+    other_grids: Annotated[Literal["refuse", "resample"], Field(description="What becomes of a mask on a grid that is neither the image's nor a part of it: an error of that patient, or resampled to the image's grid.")] = "refuse"
     minimum_slices: Annotated[int, Field(ge=1, description="Axial slices that a given tumour mask must extend over, before and after resampling; fewer is an error of that patient.")] = 2

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from sarcofuse.config.base import Section
+from sarcofuse.config.external import NnunetConfig, TotalSegmentatorConfig
 
 
 class RefineConfig(Section):
@@ -16,8 +17,11 @@ class RefineConfig(Section):
     flips: Annotated[bool, Field(description="Average the prediction over left-right and front-back flips (test-time augmentation).")] = True
     threshold: Annotated[float, Field(gt=0, lt=1, description="Tumour probability from which a voxel belongs to the mask.")] = 0.5
     keep: Annotated[Literal["largest", "all"], Field(description="Keep the component of largest volume and probability, or all.")] = "largest"
+    gap_mm: Annotated[float, Field(ge=0, description="Slices missing between two parts of the tumour are interpolated by shape where the gap is at most this wide, in mm; 0 leaves gaps.")] = 10.0
     minimum_ml: Annotated[float, Field(ge=0, description="Components smaller than this are removed, in ml.")] = 0.5
     fill_holes: Annotated[bool, Field(description="Fill holes inside the mask.")] = True
+    fill_slices: Annotated[bool, Field(description="Fill holes within each axial slice, too, also where they are open above or below.")] = False
+    smooth_mm: Annotated[float, Field(ge=0, description="Smooth the boundary with a Gaussian of this deviation in mm that keeps the volume; 0 does not.")] = 0.0
 
 
 class InferenceConfig(Section):
@@ -30,7 +34,7 @@ class InferenceConfig(Section):
 class SegmentConfig(Section):
     """Tumour masks: given, or by SegResNet trained within Auto3DSeg."""
 
-    masks: Annotated[Literal["given", "model"], Field(description="`given`: use the masks of cohort.csv; `model`: train on the training patients' masks and use the model's masks for everybody, out-of-fold for training patients.")] = "given"
+    masks: Annotated[Literal["given", "model", "nnunet", "totalsegmentator"], Field(description="`given`: use the masks of cohort.csv; `model`: train on the training patients' masks and use the model's masks for everybody, out-of-fold for training patients; `nnunet`, `totalsegmentator`: masks for everybody by that program, which must be installed.")] = "given"
     folds: Annotated[int, Field(ge=2, le=10, description="Folds of the cross-validation; one network each.")] = 4
     spacing: Annotated[tuple[float, float, float] | None, Field(description="Voxel size the networks work at, along x, y, z in mm; empty lets the data analysis decide.")] = None
     epochs: Annotated[int | None, Field(ge=1, description="Passes over the training images; empty lets the plan decide.")] = None
@@ -46,6 +50,10 @@ class SegmentConfig(Section):
     early_stopping: Annotated[bool | None, Field(description="Set some of a fold's training patients apart, stop when their Dice no longer rises, and keep the best weights; held-out patients have no part in it. Empty lets the plan decide (only where many volumes are seen).")] = None
     start_from: Annotated[Path | None, Field(description="Weights to start training from: a .safetensors or .pt file of MONAI's SegResNetDS or SegResNet, a bundle, or its segmenter folder; relative to study.yaml. They must not have learnt from patients of this study.")] = None
     templates: Annotated[Path | None, Field(description="Folder of other Auto3DSeg algorithm templates, such as upstream's `algorithm_templates`, to train with `masks: model` in place of ours; relative to study.yaml. Its scripts are run. The bundle then holds no segmentation networks.")] = None
+    unlabelled: Annotated[Literal["ignore", "pseudo"], Field(description="Training patients without a mask (model): `ignore` them in training, or let each fold's network draw them and learn on from its own masks where its flips agree.")] = "ignore"
+    unlabelled_agreement: Annotated[float, Field(ge=0, le=1, description="Smallest agreement (Dice) of a network's masks of the flipped image for a mask to be learned from.")] = 0.9
     device: Annotated[Literal["auto", "cpu", "cuda"], Field(description="`auto` takes a GPU where there is one.")] = "auto"
     refine: Annotated[RefineConfig, Field(description="Clean-up.")] = RefineConfig()
     inference: Annotated[InferenceConfig, Field(description="How the networks see an image.")] = InferenceConfig()
+    nnunet: Annotated[NnunetConfig, Field(description="An installed nnU-Net v2.")] = NnunetConfig()
+    totalsegmentator: Annotated[TotalSegmentatorConfig, Field(description="An installed TotalSegmentator.")] = TotalSegmentatorConfig()

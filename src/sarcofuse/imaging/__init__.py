@@ -2,8 +2,9 @@
 
 from sarcofuse.imaging.convert import check_geometry, content_digest, from_sitk, geometry_of, mask_from_sitk, to_sitk
 from sarcofuse.imaging.dicom import convert_dicom, read_rtstruct, read_seg
-from sarcofuse.imaging.files import SUFFIXES, read_geometry, read_mask, read_volume, write_mask, write_volume
+from sarcofuse.imaging.files import SUFFIXES, read_geometry, read_volume, write_mask, write_volume
 from sarcofuse.imaging.grid import regrid, reorient, resample_mask, resample_volume
+from sarcofuse.imaging.masks import place_mask, read_mask
 from sarcofuse.imaging.places import check_prompt, extent_mm, index_box, place_rough, to_index
 from sarcofuse.imaging.series import Series, list_series
 
@@ -20,6 +21,7 @@ __all__ = [
     "index_box",
     "list_series",
     "mask_from_sitk",
+    "place_mask",
     "place_rough",
     "read_geometry",
     "read_mask",

@@ -51,13 +51,52 @@ def read_rtstruct(file: Path, geometry: Geometry, patient_id: str = "") -> dict[
     if data is None or str(data.get("Modality", "")) != "RTSTRUCT":
         message = "file is no DICOM RTSTRUCT"
         raise MaskError(patient_id, message, file)
-    names = _distinct({int(r.ROINumber): str(r.get("ROIName", "") or "region") for r in data.get("StructureSetROISequence", [])})
-    found: dict[str, Mask] = {}
+    return _by_name(_contours(data, geometry, patient_id, file))
+
+
+def read_regions(file: Path, geometry: Geometry, patient_id: str = "") -> list[tuple[int, str, Mask]]:
+    """Read the regions of a DICOM SEG or RTSTRUCT with their numbers.
+
+    Parameters
+    ----------
+    file : Path
+        The file.
+    geometry : Geometry
+        Grid of the image that it was drawn on.
+    patient_id : str
+        Whom it belongs to, for error messages.
+
+    Returns
+    -------
+    list of (int, str, Mask)
+        Segment or ROI number, label or name, and mask of each; regions without closed contours are left out.
+
+    Raises
+    ------
+    MaskError
+        If the file is neither, or does not lie on the image's grid.
+    """
+    data = read_header(file, whole=True)
+    modality = "" if data is None else str(data.get("Modality", ""))
+    if modality not in ("SEG", "RTSTRUCT"):
+        message = f"mask is a DICOM file of modality {modality or 'unknown'}; expected SEG or RTSTRUCT"
+        raise MaskError(patient_id, message, file)
+    return (_contours if modality == "RTSTRUCT" else _segments)(data, geometry, patient_id, file)
+
+
+def _by_name(regions: Sequence[tuple[int, str, Mask]]) -> dict[str, Mask]:
+    names = _distinct({number: name for number, name, _ in regions})
+    return {names[number]: mask for number, _, mask in regions}
+
+
+def _contours(data: Any, geometry: Geometry, patient_id: str, file: Path) -> list[tuple[int, str, Mask]]:  # noqa: ANN401 - pydicom has no types
+    names = {int(r.ROINumber): str(r.get("ROIName", "") or "region") for r in data.get("StructureSetROISequence", [])}
+    found = []
     for region in data.get("ROIContourSequence", []):
         contours = [np.asarray(c.ContourData, dtype=np.float64).reshape(-1, 3) for c in region.get("ContourSequence", []) if str(c.get("ContourGeometricType", "")).startswith("CLOSED")]
         if contours:
-            array = _draw(contours, geometry, patient_id, file)
-            found[names.get(int(region.ReferencedROINumber), f"region {region.ReferencedROINumber}")] = Mask(array, geometry)
+            number = int(region.ReferencedROINumber)
+            found.append((number, names.get(number, f"region {number}"), Mask(_draw(contours, geometry, patient_id, file), geometry)))
     return found
 
 
@@ -87,9 +126,13 @@ def read_seg(file: Path, geometry: Geometry, patient_id: str = "") -> dict[str, 
     if data is None or str(data.get("Modality", "")) != "SEG":
         message = "file is no DICOM SEG"
         raise MaskError(patient_id, message, file)
+    return _by_name(_segments(data, geometry, patient_id, file))
+
+
+def _segments(data: Any, geometry: Geometry, patient_id: str, file: Path) -> list[tuple[int, str, Mask]]:  # noqa: ANN401 - pydicom has no types
     frames = np.asarray(data.pixel_array).reshape(-1, int(data.Rows), int(data.Columns))
     half = float(data.get("MaximumFractionalValue", 1) or 1) / 2.0
-    labels = _distinct({int(s.SegmentNumber): str(s.get("SegmentLabel", "") or "segment") for s in data.SegmentSequence})
+    labels = {int(s.SegmentNumber): str(s.get("SegmentLabel", "") or "segment") for s in data.SegmentSequence}
     arrays = {number: np.zeros(geometry.shape, dtype=np.uint8) for number in labels}
     shared = data.SharedFunctionalGroupsSequence[0] if "SharedFunctionalGroupsSequence" in data else {}
     for frame, own in zip(frames, data.PerFrameFunctionalGroupsSequence, strict=True):
@@ -99,7 +142,7 @@ def read_seg(file: Path, geometry: Geometry, patient_id: str = "") -> dict[str, 
             raise MaskError(patient_id, message, file)
         number = int(_functional(own, shared, "SegmentIdentificationSequence").ReferencedSegmentNumber)
         np.maximum(arrays[number][place], (frame >= half) & (frame > 0), out=arrays[number][place], casting="unsafe")
-    return {labels[number]: Mask(array, geometry) for number, array in arrays.items()}
+    return [(number, labels[number], Mask(array, geometry)) for number, array in arrays.items()]
 
 
 def convert_dicom(folder: Path, out: Path) -> tuple[list[Path], list[SetAside]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from sarcofuse.errors import CaseError, ImageError, MaskError
+from sarcofuse.errors import CaseError, ImageError
 from sarcofuse.imaging.convert import explain, geometry_of, quiet, to_sitk
 from sarcofuse.imaging.nifti import look
 from sarcofuse.records import Geometry, Mask, Volume
@@ -41,7 +41,7 @@ def read_volume(file: Path, patient_id: str = "") -> Volume:
 
         volume = read_series(Path(file), patient_id)
     else:
-        image = _read(Path(file), patient_id, ImageError, "image", sitk.sitkFloat32)
+        image = read_sitk(Path(file), patient_id, ImageError, "image", sitk.sitkFloat32)
         volume = Volume(sitk.GetArrayFromImage(image), geometry_of(image))
     bad = volume.array.size - int(np.count_nonzero(np.isfinite(volume.array)))
     if bad:
@@ -69,50 +69,7 @@ def read_image(file: Path, patient_id: str = "") -> sitk.Image:
     ImageError
         If the image is missing, cannot be read, is cut short, or is not 3D.
     """
-    return _read(Path(file), patient_id, ImageError, "image", None)
-
-
-def read_mask(file: Path, patient_id: str = "", label: int | None = None) -> Mask:
-    """Read a tumour mask.
-
-    Parameters
-    ----------
-    file : Path
-        NIfTI, NRRD or MetaImage file of whole numbers.
-    patient_id : str
-        Whom it belongs to, for error messages.
-    label : int, optional
-        Value of the tumour. Without it the mask must hold one value besides 0.
-
-    Returns
-    -------
-    Mask
-        1 inside the tumour, 0 outside.
-
-    Raises
-    ------
-    MaskError
-        If the mask is missing, cannot be read, is not 3D, holds values that are not labels, holds several labels and none was named, or is empty.
-    """
-    file = Path(file)
-    if file.is_dir():
-        message = "mask is a folder; expected one file (.nii.gz, .nrrd, .mha). DICOM masks (RTSTRUCT, SEG) are converted by `sarcofuse dicom convert`"
-        raise MaskError(patient_id, message, file)
-    image = _read(file, patient_id, MaskError, "mask", None)
-    values = sitk.GetArrayViewFromImage(image)
-    labels, counts = _labels(values, patient_id, file)
-    whose = f"tumour mask of {patient_id}" if patient_id else "tumour mask"
-    if label is None and len(labels) > 1:
-        listed = ", ".join(f"{v} ({n} voxels)" for v, n in zip(labels[:8], counts[:8], strict=True)) + (", ..." if len(labels) > 8 else "")
-        message = f"{whose} holds {len(labels)} labels: {listed}; expected 1 label besides 0. Set cohort.mask_label to the tumour's label"
-        raise MaskError(patient_id, message, file)
-    if not labels:
-        message = f"{whose} is empty: 0 voxels in {file.name}; expected at least 1. Draw the tumour, or set segment.masks: model and leave this mask out"
-        raise MaskError(patient_id, message, file)
-    if label is not None and label not in labels:
-        message = f"{whose} has no voxel of label {label}; its labels are {', '.join(map(str, labels[:8]))}. Set cohort.mask_label to one of them, or draw the tumour"
-        raise MaskError(patient_id, message, file)
-    return Mask((values == (labels[0] if label is None else label)).astype(np.uint8), geometry_of(image))
+    return read_sitk(Path(file), patient_id, ImageError, "image")
 
 
 def write_volume(volume: Volume, file: Path) -> None:
@@ -169,7 +126,34 @@ def read_geometry(file: Path, patient_id: str = "") -> Geometry:
     return Geometry((size[0], size[1], size[2]), (spacing[0], spacing[1], spacing[2]), (origin[0], origin[1], origin[2]), tuple(reader.GetDirection()))
 
 
-def _read(file: Path, patient_id: str, error: type[CaseError], what: str, kind: int | None) -> sitk.Image:
+def read_sitk(file: Path, patient_id: str, error: type[CaseError], what: str, kind: int | None = None, *, layers: bool = False) -> sitk.Image:
+    """Read an image or mask file with every check.
+
+    Parameters
+    ----------
+    file : Path
+        NIfTI, NRRD or MetaImage file.
+    patient_id : str
+        Whom it belongs to, for error messages.
+    error : type of CaseError
+        What to raise.
+    what : str
+        ``image`` or ``mask``, for error messages.
+    kind : int, optional
+        Pixel type of SimpleITK to read as; otherwise as the file has it.
+    layers : bool
+        Whether it may hold several values a voxel, which come as the components of the image.
+
+    Returns
+    -------
+    SimpleITK.Image
+        With the file's metadata.
+
+    Raises
+    ------
+    CaseError
+        If the file is missing, cannot be read, is cut short, or is not 3D.
+    """
     if not file.exists():
         message = f"{what} file does not exist. Correct the path in the table, or copy the file there"
         raise error(patient_id, message, file)
@@ -177,7 +161,7 @@ def _read(file: Path, patient_id: str, error: type[CaseError], what: str, kind: 
     if found.damage:
         message = f"{what} is cut short or damaged: {found.damage}. Copy or export it again"
         raise error(patient_id, message, file)
-    reader = _inform(file, patient_id, error, what)
+    reader = _inform(file, patient_id, error, what, layers=layers)
     if found.odd:
         raise error(patient_id, _not_finite(what, found.odd, found.voxels), file)
     if kind is not None:
@@ -190,7 +174,7 @@ def _read(file: Path, patient_id: str, error: type[CaseError], what: str, kind: 
         raise error(patient_id, message, file) from problem
 
 
-def _inform(file: Path, patient_id: str, error: type[CaseError], what: str) -> sitk.ImageFileReader:
+def _inform(file: Path, patient_id: str, error: type[CaseError], what: str, *, layers: bool = False) -> sitk.ImageFileReader:
     """Open an image as far as its header, and refuse what is not a 3D image of single numbers."""
     if not file.exists():
         message = f"{what} file does not exist. Correct the path in the table, or copy the file there"
@@ -209,7 +193,7 @@ def _inform(file: Path, patient_id: str, error: type[CaseError], what: str) -> s
         do = "Export the whole series as one volume" if len(size) < 3 else "Export one of its volumes (one time point or echo)"
         message = f"{what} has {len(size)} dimensions ({shape}); expected 3. {do}"
         raise error(patient_id, message, file)
-    if reader.GetNumberOfComponents() != 1:
+    if reader.GetNumberOfComponents() != 1 and not layers:
         message = f"{what} has {reader.GetNumberOfComponents()} values a voxel (colour or vector); expected 1. Export it in grey"
         raise error(patient_id, message, file)
     return reader
@@ -217,21 +201,6 @@ def _inform(file: Path, patient_id: str, error: type[CaseError], what: str) -> s
 
 def _not_finite(what: str, bad: int, voxels: int) -> str:
     return f"{what} holds {bad} voxels of {voxels} that are NaN or infinite; expected finite values. Export it again, or fill those voxels"
-
-
-def _labels(values: np.ndarray, patient_id: str, file: Path) -> tuple[list[int], list[int]]:
-    """Give the labels besides 0 and their voxel counts; refuse values that are no labels."""
-    if values.dtype.kind == "f":
-        odd = int(np.count_nonzero(~np.isfinite(values) | (values != np.rint(values))))
-        if odd:
-            message = f"mask holds {odd} voxels whose values are not whole numbers; expected labels such as 0 and 1. Export it as a label map, resampled by nearest neighbour"
-            raise MaskError(patient_id, message, file)
-    found, counts = np.unique(values, return_counts=True)
-    if len(found) and found[0] < 0:
-        message = f"mask holds negative values (least {int(found[0])}); expected labels 0, 1, 2 ... Is this an image and not a mask?"
-        raise MaskError(patient_id, message, file)
-    inside = found != 0
-    return [int(v) for v in found[inside]], [int(n) for n in counts[inside]]
 
 
 def _write(image: sitk.Image, file: Path) -> None:

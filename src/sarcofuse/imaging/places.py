@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sarcofuse.errors import MaskError, PromptError
-from sarcofuse.imaging.files import read_mask
 from sarcofuse.imaging.grid import resample_mask
+from sarcofuse.imaging.masks import read_mask
 from sarcofuse.records import Geometry, Mask, Prompt
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def check_prompt(prompt: Prompt, geometry: Geometry, patient_id: str = "") -> No
     raise PromptError(patient_id, message)
 
 
-def place_rough(file: Path, geometry: Geometry, patient_id: str = "", label: int | None = None) -> Mask:
+def place_rough(file: Path, geometry: Geometry, patient_id: str = "", label: int | str | None = None) -> Mask:
     """Read a rough mask, drawn on whatever grid, and put it on an image's.
 
     Parameters
@@ -122,7 +122,7 @@ def place_rough(file: Path, geometry: Geometry, patient_id: str = "", label: int
         Grid of the image.
     patient_id : str
         Whom it belongs to.
-    label : int, optional
+    label : int or str, optional
         Label of the tumour, where the file holds several.
 
     Returns
@@ -151,7 +151,7 @@ def place_rough(file: Path, geometry: Geometry, patient_id: str = "", label: int
     return found
 
 
-def _rough(file: Path, patient_id: str, label: int | None) -> Mask:
+def _rough(file: Path, patient_id: str, label: int | str | None) -> Mask:
     try:
         return read_mask(file, patient_id)
     except MaskError:

@@ -14,7 +14,7 @@ STAGE = "prompts"
 VERSION = 1
 
 
-def place_prompts(cases: Sequence[Case], patients: Mapping[str, Patient], engine: Engine, mask_label: int | None = None) -> tuple[list[Case], list[SetAside]]:
+def place_prompts(cases: Sequence[Case], patients: Mapping[str, Patient], engine: Engine, mask_label: int | str | None = None) -> tuple[list[Case], list[SetAside]]:
     """Give the cases of patients with a prompt that prompt.
 
     Parameters
@@ -25,7 +25,7 @@ def place_prompts(cases: Sequence[Case], patients: Mapping[str, Patient], engine
         Their patients by name.
     engine : Engine
         Runs and caches the work.
-    mask_label : int, optional
+    mask_label : int or str, optional
         Label of the tumour in rough masks that hold several.
 
     Returns
@@ -56,14 +56,14 @@ def place_prompts(cases: Sequence[Case], patients: Mapping[str, Patient], engine
     return [_with_prompt(c, patients[c.patient_id].prompt, folders.get(c.patient_id)) for c in cases if c.patient_id not in gone], failed
 
 
-def content(prompt: Prompt, mask_label: int | None, patient_id: str = "") -> str:
+def content(prompt: Prompt, mask_label: int | str | None, patient_id: str = "") -> str:
     """Give the digest of all that a prompt says.
 
     Parameters
     ----------
     prompt : Prompt
         What was pointed at.
-    mask_label : int or None
+    mask_label : int, str or None
         Label of the tumour in rough masks that hold several.
     patient_id : str
         Whom it belongs to, for error messages.
@@ -86,7 +86,7 @@ def content(prompt: Prompt, mask_label: int | None, patient_id: str = "") -> str
     return digest(prompt.kind, digest_file(prompt.rough), mask_label)
 
 
-def prompt_task(folder: Path, image: Path, prompt: Prompt, patient_id: str, mask_label: int | None) -> None:
+def prompt_task(folder: Path, image: Path, prompt: Prompt, patient_id: str, mask_label: int | str | None) -> None:
     """Check one prompt, and put a rough mask on the prepared grid; an Engine task.
 
     Parameters
@@ -99,7 +99,7 @@ def prompt_task(folder: Path, image: Path, prompt: Prompt, patient_id: str, mask
         What was pointed at.
     patient_id : str
         Whom it belongs to.
-    mask_label : int or None
+    mask_label : int, str or None
         Label of the tumour in a rough mask that holds several.
 
     Raises

@@ -18,7 +18,7 @@ STAGE = "preprocess"
 VERSION = "preprocess 1"
 
 
-def prepare(patients: Sequence[Patient], config: PreprocessConfig, engine: Engine, *, mask_label: int | None = None) -> tuple[list[Case], list[SetAside]]:
+def prepare(patients: Sequence[Patient], config: PreprocessConfig, engine: Engine, *, mask_label: int | str | None = None) -> tuple[list[Case], list[SetAside]]:
     """Prepare the images of patients, their masks where there are any, and their prompts.
 
     Parameters
@@ -29,8 +29,8 @@ def prepare(patients: Sequence[Patient], config: PreprocessConfig, engine: Engin
         How.
     engine : Engine
         Runs and caches the work.
-    mask_label : int, optional
-        Label of the tumour in masks that hold several.
+    mask_label : int or str, optional
+        Number or name of the tumour in masks that hold several.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def prepare(patients: Sequence[Patient], config: PreprocessConfig, engine: Engin
     return cases, sorted([*unread, *failed, *unfit], key=lambda s: order[s.patient_id])
 
 
-def prepare_one(patient: Patient, config: PreprocessConfig, folder: Path, mask_label: int | None = None) -> Case:
+def prepare_one(patient: Patient, config: PreprocessConfig, folder: Path, mask_label: int | str | None = None) -> Case:
     """Prepare one patient.
 
     Parameters
@@ -65,8 +65,8 @@ def prepare_one(patient: Patient, config: PreprocessConfig, folder: Path, mask_l
         How.
     folder : Path
         Where image.nii.gz, mask.nii.gz (if there is a mask) and info.json are written.
-    mask_label : int, optional
-        Label of the tumour in a mask that holds several.
+    mask_label : int or str, optional
+        Number or name of the tumour in a mask that holds several.
 
     Returns
     -------
@@ -82,13 +82,12 @@ def prepare_one(patient: Patient, config: PreprocessConfig, folder: Path, mask_l
     GeometryError
         If image and mask lie on different grids.
     """
-    from sarcofuse.imaging import check_geometry, content_digest, read_mask, read_volume, write_mask, write_volume
+    from sarcofuse.imaging import content_digest, place_mask, read_mask, read_volume, write_mask, write_volume
 
     native = read_volume(_image_of(patient), patient.patient_id)
-    given = None if patient.mask is None else read_mask(patient.mask, patient.patient_id, mask_label)
+    given = None if patient.mask is None else read_mask(patient.mask, patient.patient_id, mask_label, native.geometry)
     if given is not None:
-        check_geometry(native, given, patient.patient_id, config.geometry_tolerance)
-        given = Mask(given.array, native.geometry)
+        given = place_mask(given, native.geometry, patient.patient_id, config.geometry_tolerance, resample=config.other_grids == "resample")
     image, mask, statistics = prepare_volume(native, given, config, patient)
     write_volume(image, folder / "image.nii.gz")
     if mask is not None:
@@ -161,7 +160,7 @@ def prepare_volume(native: Volume, given: Mask | None, config: PreprocessConfig,
     return Volume(array, image.geometry), mask, statistics
 
 
-def _task(folder: Path, patient: Patient, config: PreprocessConfig, mask_label: int | None) -> None:
+def _task(folder: Path, patient: Patient, config: PreprocessConfig, mask_label: int | str | None) -> None:
     prepare_one(patient, config, folder, mask_label)
 
 
@@ -186,7 +185,7 @@ def _image_of(patient: Patient) -> Path:
     return patient.image
 
 
-def _key(patient: Patient, config: PreprocessConfig, mask_label: int | None) -> str:
+def _key(patient: Patient, config: PreprocessConfig, mask_label: int | str | None) -> str:
     image = _image_of(patient)
     if not image.exists():
         message = "image does not exist. Correct the path in the table, or copy the file there"

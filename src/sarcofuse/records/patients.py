@@ -11,7 +11,7 @@ from sarcofuse.records.prompts import Prompt, PromptKind
 
 Split = Literal["train", "internal", "external"]
 SPLITS: tuple[Split, ...] = ("train", "internal", "external")
-MaskSource = Literal["given", "out-of-fold", "ensemble"]
+MaskSource = Literal["given", "out-of-fold", "ensemble", "nnunet", "totalsegmentator"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +185,7 @@ class Case:
         SHA-256 of the prepared image's content.
     mask_digest : str or None
         SHA-256 of the prepared mask's content.
-    mask_source : {'given', 'out-of-fold', 'ensemble'} or None
+    mask_source : {'given', 'out-of-fold', 'ensemble', 'nnunet', 'totalsegmentator'} or None
         Where the mask comes from.
     prompt : Prompt or None
         What steers the networks' mask; a rough mask lies on the grid of `image`.
@@ -217,14 +217,14 @@ class MaskQuality:
     ----------
     patient_id, split
         As in `Patient`.
-    source : {'given', 'out-of-fold', 'ensemble'}
+    source : {'given', 'out-of-fold', 'ensemble', 'nnunet', 'totalsegmentator'}
         Where the mask comes from.
     volume_ml : float
         Volume of the mask.
     agreement : float or None
         Mean Dice of the folds' own masks with the ensemble's: an estimate of quality that needs no truth. None where only one network may be used (out-of-fold).
-    confidence : float
-        Mean tumour probability inside the mask, 0 to 1.
+    confidence : float or None
+        Mean tumour probability inside the mask, 0 to 1. None for masks by other programs, which come without probabilities.
     dice : float or None
         Dice with the given mask, where there is one.
     steps : mapping of str to float
@@ -248,7 +248,7 @@ class MaskQuality:
     source: MaskSource
     volume_ml: float
     agreement: float | None
-    confidence: float
+    confidence: float | None
     dice: float | None = None
     steps: Mapping[str, float] = field(default_factory=dict)
     surface_mm: float | None = None

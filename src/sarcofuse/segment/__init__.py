@@ -1,5 +1,6 @@
 """Segmentation: SegResNet within MONAI's Auto3DSeg, over K folds, with out-of-fold masks for training patients."""
 
+from sarcofuse.segment.external import FOREIGN, identify, portable, segment_external
 from sarcofuse.segment.fitting import train
 from sarcofuse.segment.masking import segment
 from sarcofuse.segment.model import Segmenter, load_segmenter, save_segmenter
@@ -7,4 +8,17 @@ from sarcofuse.segment.native import restore_mask
 from sarcofuse.segment.plan import explain
 from sarcofuse.segment.upstream import segment_by_templates
 
-__all__ = ["Segmenter", "explain", "load_segmenter", "restore_mask", "save_segmenter", "segment", "segment_by_templates", "train"]
+__all__ = [
+    "FOREIGN",
+    "Segmenter",
+    "explain",
+    "identify",
+    "load_segmenter",
+    "portable",
+    "restore_mask",
+    "save_segmenter",
+    "segment",
+    "segment_by_templates",
+    "segment_external",
+    "train",
+]

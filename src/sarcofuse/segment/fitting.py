@@ -16,11 +16,12 @@ from sarcofuse.segment.folds import assign_folds
 from sarcofuse.segment.memory import folds_at_once, gpu_memory_mib, memory_gb
 from sarcofuse.segment.model import CARD, FORMAT, PLAN, Segmenter
 from sarcofuse.segment.plan import Plan, explain, read_plan
+from sarcofuse.segment.pseudo import PSEUDO, FirstRound, second_round
 from sarcofuse.segment.timing import say_time
 from sarcofuse.segment.transfer import start_digest
 
 VERSION = 2
-ELSEWHERE = {"masks", "refine", "start_from", "templates", "inference", "nnunet", "totalsegmentator"}
+ELSEWHERE = {"masks", "refine", "start_from", "templates", "inference", "nnunet", "totalsegmentator", "unlabelled", "unlabelled_agreement"}
 """Settings that training does not depend on, or that are known by content."""
 
 
@@ -67,7 +68,11 @@ def train(cases: Sequence[Case], config: SegmentConfig, engine: Engine, seed: in
     engine.say("Plan of the segmentation:", *(f"  {line}" for line in explain(plan)))
     arrays = _arrays(usable, plan, engine)
     networks = _networks(usable, arrays, folds, planned, config.start_from, engine)
-    return Segmenter(_model(planned, networks, engine), {p: folds[p] for p in sorted(folds)}, tuple(set_aside), _notes(networks, set_aside))
+    notes = _notes(networks, set_aside)
+    if config.unlabelled == "pseudo" and any(c.mask is None for c in patients):
+        networks, told = second_round([c for c in patients if c.mask is None], FirstRound(planned, tuple(networks), arrays, folds), config, engine)
+        notes = (*notes, told)
+    return Segmenter(_model(planned, networks, engine), {p: folds[p] for p in sorted(folds)}, tuple(set_aside), notes)
 
 
 def _analyse(cases: Sequence[Case], engine: Engine) -> tuple[dict[str, Path], list[SetAside]]:
@@ -259,6 +264,8 @@ def model_task(folder: Path, planned: Path, networks: Sequence[Path]) -> None:
         name, scores = f"fold_{fold}.safetensors", histories[fold]["held_out_dice"]
         shutil.copyfile(network / WEIGHTS, folder / name)
         items.append({"file": name, "sha256": digest_file(folder / name), "held_out_patients": len(scores), "held_out_dice": sum(scores) / len(scores)})
+        if (network / PSEUDO).exists():
+            items[-1]["pseudo"] = read_json(network / PSEUDO)
     card: dict[str, Any] = {
         "format": FORMAT,
         "network": {"class": "monai.networks.nets.SegResNetDS", "arguments": plan.network},

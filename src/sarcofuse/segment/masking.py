@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -158,7 +159,7 @@ def segment_task(folder: Path, model: Path, weights: Sequence[Path], scores: Seq
     if case.prompt is not None:
         mean = heed(mean, case.prompt, volume.geometry, refine.threshold)
         refine = refine if case.prompt.box else refine.model_copy(update={"keep": "all"})  # whatever was pointed at stays
-    mask, steps = _refined(once, mean, truth, volume.geometry.voxel_ml, refine, case.patient_id)
+    mask, steps = _refined(once, mean, truth, volume.geometry.spacing, refine, case.patient_id)
     result = Mask(mask.astype(np.uint8), volume.geometry)
     write_mask(result, folder / "mask.nii.gz")
     found = {**_judge(result, mean, truth, steps), "agreement": agreement}
@@ -198,36 +199,36 @@ def _automatic(each: NDArray[np.float32], work: WorkImage, geometry: Geometry, c
 
     mean = restore(each[:, 1].mean(axis=0, dtype=np.float32), work)
     try:
-        mask, _ = _refined(mean, mean, None, geometry.voxel_ml, config, "")
+        mask, _ = _refined(mean, mean, None, geometry.spacing, config, "")
     except MaskError:
         mask = np.zeros(mean.shape, dtype=bool)
     return Mask(mask.astype(np.uint8), geometry)
 
 
 def _refined(
-    once: NDArray[np.float32], mean: NDArray[np.float32], truth: NDArray[np.uint8] | None, voxel_ml: float, config: RefineConfig, patient_id: str
+    once: NDArray[np.float32], mean: NDArray[np.float32], truth: NDArray[np.uint8] | None, spacing: Sequence[float], config: RefineConfig, patient_id: str
 ) -> tuple[NDArray[np.bool_], dict[str, float]]:
     """Refine, with the Dice after each step where there is a truth."""
     from sarcofuse.metrics.overlap import dice
     from sarcofuse.segment.refine import refine
 
     steps: dict[str, float] = {}
-    mask, last, before = np.zeros(mean.shape, dtype=bool), "", 0
+    mask, last, left_ml = np.zeros(mean.shape, dtype=bool), "", 0.0
     if truth is not None:
         steps["network"] = dice(once >= config.threshold, truth)
-    for name, after in refine(mean, voxel_ml, config):
+    for name, after in refine(mean, spacing, config):
         mask = after
         if truth is not None:
             steps["flips" if name == "threshold" else name] = dice(mask, truth)
         if not mask.any():
             last = name
             break
-        before = int(np.count_nonzero(mask))
+        left_ml = np.count_nonzero(mask) * math.prod(spacing) / 1000.0
     if last == "threshold":
         message = f"no tumour found: the highest tumour probability is {float(mean.max()):.2f}, below segment.refine.threshold {config.threshold:g}. Draw the mask by hand, or lower the threshold"
         raise MaskError(patient_id, message)
     if last:
-        message = f"no tumour left: the component found has {before * voxel_ml:.2f} ml, below segment.refine.minimum_ml {config.minimum_ml:g}. Draw the mask by hand, or lower the minimum"
+        message = f"no tumour left: the component found has {left_ml:.2f} ml, below segment.refine.minimum_ml {config.minimum_ml:g}. Draw the mask by hand, or lower the minimum"
         raise MaskError(patient_id, message)
     return mask, steps
 

@@ -163,6 +163,10 @@ def _begin(config: StudyConfig, home: Path, folder: RunFolder, engine: Engine, u
     folder.warnings = [*cohort.warnings, *unused, *one_sided_sites(cohort.patients, cohort.outcomes.training)]
     folder.write_cohort(cohort)
     plan_harmonisation(cohort.patients, config.models)
+    if config.segment.masks in ("nnunet", "totalsegmentator") and not config.features:
+        from sarcofuse.segment import identify
+
+        config = config.model_copy(update={"segment": identify(config.segment, home)})
     return _Study(config, home, folder, engine, until, cohort, {"cohort": digest_file(home / config.cohort.file)})
 
 
@@ -198,6 +202,8 @@ def _segment(state: _Study) -> None:
         bare = [c for c in state.cases if c.mask is None]
         state.folder.set_aside += [SetAside(c.patient_id, "segment", "has no mask, and the study uses given masks; draw one, or set segment.masks: model") for c in bare]
         state.cases = _someone([dataclasses.replace(c, mask_source="given") for c in state.cases if c.mask is not None], "segment", state.folder.set_aside)
+    elif config.masks != "model":
+        _segment_externally(state)
     elif config.templates is not None:
         _segment_by_templates(state)
     else:
@@ -205,13 +211,13 @@ def _segment(state: _Study) -> None:
 
         if config.start_from is not None:
             config = config.model_copy(update={"start_from": state.home / config.start_from})
-        training = [c for c in state.cases if c.split == "train" and c.mask is not None]
+        training = [c for c in state.cases if c.split == "train" and (c.mask is not None or config.unlabelled == "pseudo")]
         segmenter = segment.train(training, config, state.engine, state.config.seed)
         state.segmenter = segmenter.folder
         state.folder.warnings += segmenter.notes
         state.folder.plan = segment.explain(segmenter.plan)
         learned = [c for c in training if c.patient_id in segmenter.folds]
-        state.given = learned
+        state.given = [c for c in learned if c.mask is not None]
         held_out, quality_out, aside_out = segment.segment(segmenter, learned, config, state.engine, out_of_fold=True)
         known = {c.patient_id for c in learned}
         others = [c for c in state.cases if c.patient_id not in known]
@@ -225,6 +231,19 @@ def _segment(state: _Study) -> None:
         state.folder.warnings += uneven_prompts(state.cases)
     state.folder.write_cases(state.cases, given)
     state.folder.write_masks(state.cases)
+
+
+def _segment_externally(state: _Study) -> None:
+    from sarcofuse import segment
+
+    state.given = [c for c in state.cases if c.split == "train" and c.mask is not None]
+    masked, state.quality, aside = segment.segment_external(state.cases, state.config.segment, state.engine, state.home)
+    state.folder.set_aside += aside
+    state.folder.warnings.append(
+        f"masks are those of {state.config.segment.masks}, which learned outside this study: if it learned from patients of this study, their masks are better than a new patient's will be"
+    )
+    state.cases = _someone(masked, "segment", state.folder.set_aside)
+    state.folder.write_quality(state.quality)
 
 
 def _segment_by_templates(state: _Study) -> None:

@@ -12,6 +12,7 @@ from sarcofuse.report.run_folder import SPLIT_NAMES, RunFolder, model_name, numb
 
 SECTIONS = ("cohort", "features", "preprocess", "segment", "radiomics", "deep", "models", "evaluation", "report")
 PARTS = {"machine": "Architecture", "memory_gb": "Memory in GB", "gpu": "GPU"}
+PROGRAMS = {"nnunet": "nnU-Net", "totalsegmentator": "TotalSegmentator"}
 
 
 def rules(run: RunFolder, studio: Studio) -> list[Block]:
@@ -58,8 +59,11 @@ def _masks(run: RunFolder) -> str:
     if run.setting("segment", "masks", default="given") == "given" and not any(q.get("source") in ("out-of-fold", "ensemble") for q in run.quality):
         return "All masks were given with the images; no segmentation model took part."
     kinds = Counter((str(q.get("split")), str(q.get("source"))) for q in run.quality)
+    program = PROGRAMS.get(str(run.setting("segment", "masks", default="given")))
     parts = [f"{SPLIT_NAMES[s].lower()} {n} {source}" for s in SPLITS for (split, source), n in sorted(kinds.items()) if split == s]
     counts = ", ".join(parts) or "counts not on record"
+    if program is not None:
+        return f"By {program}, which learned outside this study ({counts}). If it learned from patients of this study, their masks are better than a new patient's will be."
     return f"By the segmentation model ({counts}). A training patient's mask comes from networks that never saw that patient (out-of-fold); test patients get the ensemble's."
 
 
