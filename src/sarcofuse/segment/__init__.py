@@ -1,10 +1,11 @@
 """Segmentation: SegResNet within MONAI's Auto3DSeg, over K folds, with out-of-fold masks for training patients."""
 
 from sarcofuse.segment.fitting import train
-from sarcofuse.segment.masking import segment
+from sarcofuse.segment.masking import fold_cases, segment
 from sarcofuse.segment.model import Segmenter, load_segmenter, save_segmenter
 from sarcofuse.segment.native import restore_mask
 from sarcofuse.segment.plan import explain
+from sarcofuse.segment.rating import learn_quality
 from sarcofuse.segment.upstream import segment_by_templates
 
-__all__ = ["Segmenter", "explain", "load_segmenter", "restore_mask", "save_segmenter", "segment", "segment_by_templates", "train"]
+__all__ = ["Segmenter", "explain", "fold_cases", "learn_quality", "load_segmenter", "restore_mask", "save_segmenter", "segment", "segment_by_templates", "train"]
