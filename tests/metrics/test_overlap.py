@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sarcofuse.metrics.overlap import dice, hd95_mm, surface_distances, volume_error
+from sarcofuse.metrics.overlap import assd_mm, dice, hd95_mm, surface_dice, surface_distances, surface_scores, volume_error
 
 
 def two_boxes() -> tuple[np.ndarray, np.ndarray]:
@@ -78,3 +78,57 @@ def test_refusals():
         dice(np.ones((2, 2)), np.ones((2, 3)))
     with pytest.raises(ValueError, match="at least one voxel"):
         surface_distances(np.ones((2, 2, 2)), np.zeros((2, 2, 2)), (1, 1, 1))
+
+
+def test_surface_dice_and_mean_distance_by_hand():
+    # box against the box moved by one voxel of 1.5 mm: of either's 24 surface voxels 6 are 1.5 mm off
+    a, b = two_boxes()
+    near = surface_scores(a, b, (1.5, 2.0, 5.0), 1.5)
+    assert near.dice == 1.0  # at the tolerance is within it
+    far = surface_scores(a, b, (1.5, 2.0, 5.0), 1.4)
+    assert far.dice == pytest.approx(36 / 48)
+    assert far.assd_mm == pytest.approx(12 * 1.5 / 48)
+    assert far.hd95_mm == pytest.approx(1.5)
+
+
+def test_unequal_surfaces_count_together():
+    # a bar of 5 voxels against its first voxel: distances 0 to 4 one way, 0 the other
+    a, b = np.zeros((1, 1, 7)), np.zeros((1, 1, 7))
+    a[0, 0, :5], b[0, 0, 0] = 1, 1
+    found = surface_scores(a, b, (1.0, 1.0, 1.0))
+    assert found.dice == pytest.approx(4 / 6)  # 0, 1, 2 and 0 of six
+    assert found.assd_mm == pytest.approx(10 / 6)
+    assert found.hd95_mm == pytest.approx(3.8)  # 95th percentile of 0, 1, 2, 3, 4
+    assert assd_mm(b, a, (1, 1, 1)) == found.assd_mm
+    assert surface_dice(b, a, (1, 1, 1)) == found.dice
+
+
+def test_empty_masks_have_no_surface():
+    nothing, something = np.zeros((2, 3, 4)), np.ones((2, 3, 4))
+    both = surface_scores(nothing, nothing, (1, 1, 1))
+    one = surface_scores(something, nothing, (1, 1, 1))
+    assert (both.dice, one.dice) == (1.0, 0.0)
+    assert all(np.isnan(v) for v in (both.hd95_mm, both.assd_mm, one.hd95_mm, one.assd_mm))
+
+
+@pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureWarning")  # MONAI warns of itself
+@pytest.mark.parametrize("spacing", [(1.5, 1.5, 5.0), (0.7, 1.1, 4.0), (1.0, 1.0, 1.0)])
+@pytest.mark.parametrize("seed", range(3))
+def test_surface_metrics_are_monais(spacing: tuple[float, float, float], seed: int):
+    import torch
+    from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance, compute_surface_dice
+
+    z, y, x = np.mgrid[:9, :26, :24]
+    rng = np.random.default_rng(seed)
+
+    def blob() -> np.ndarray:
+        c, r = rng.uniform(0.35, 0.65, 3) * z.shape, rng.uniform((2, 5, 5), (4, 9, 9))
+        return sum(((axis - m) / s) ** 2 for axis, m, s in zip((z, y, x), c, r, strict=True)) < 1 + 0.4 * rng.random(z.shape)
+
+    a, b = blob(), blob()
+    first, second = (torch.from_numpy(m[None, None].astype(np.float32)) for m in (a, b))
+    grid = tuple(reversed(spacing))
+    found = surface_scores(a, b, spacing)
+    assert found.dice == pytest.approx(float(compute_surface_dice(first, second, [2.0], include_background=True, spacing=grid)), abs=1e-6)
+    assert found.hd95_mm == pytest.approx(float(compute_hausdorff_distance(first, second, include_background=True, percentile=95, spacing=grid)), rel=1e-5)
+    assert found.assd_mm == pytest.approx(float(compute_average_surface_distance(first, second, include_background=True, symmetric=True, spacing=grid)), rel=1e-5)

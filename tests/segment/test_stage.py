@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from sarcofuse.config import RefineConfig
 from sarcofuse.errors import BundleError, MaskError, StageError
 from sarcofuse.imaging import content_digest, read_mask, read_volume, reorient, to_sitk, write_mask, write_volume
-from sarcofuse.metrics.overlap import dice, hd95_mm
+from sarcofuse.metrics.overlap import assd_mm, dice, hd95_mm, surface_dice
 from sarcofuse.records import Case, Geometry, Mask, Volume
 from sarcofuse.runtime import Engine, digest_file, read_json
 from sarcofuse.segment import Segmenter, load_segmenter, restore_mask, save_segmenter, segment, train
@@ -41,6 +41,10 @@ def test_ensemble_finds_the_tumours(segmenter: Segmenter, cases: list[Case], eng
         assert found.dice > 0.7
         assert found.surface_mm == pytest.approx(hd95_mm(mask.array, truth.array, (2.0, 2.0, 5.0)))
         assert found.volume_error == pytest.approx(mask.volume_ml / truth.volume_ml - 1)
+        assert found.truth_ml == pytest.approx(truth.volume_ml)
+        assert found.surface_dice == pytest.approx(surface_dice(mask.array, truth.array, (2.0, 2.0, 5.0)))
+        assert found.assd_mm == pytest.approx(assd_mm(mask.array, truth.array, (2.0, 2.0, 5.0)))
+        assert (found.lesions, found.lesions_found, found.lesions_false) == (1, 1, 0)
         assert list(found.steps) == ["network", "flips", "gaps", "component", "islands", "holes"]
         assert found.steps["holes"] == found.dice
         assert 0.5 < found.agreement <= 1

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sarcofuse.bundle.doubts import mask_doubts
 from sarcofuse.bundle.manifest import BundledModel, Manifest, read_manifest
 from sarcofuse.errors import BundleError
 from sarcofuse.records import Case, FeatureTable, MaskQuality, Patient, SetAside
@@ -111,8 +112,9 @@ class Bundle:
         note = UNUSED if by_networks and not use else UNLIKE if by_networks else None
         noted = {p.patient_id for p in patients if p.mask is not None and note is not None}
         idle = {p.patient_id for p in patients if use and p.mask is not None and p.prompt is not None}
+        doubts: dict[str, str] = {}
         with _engine(engine) as own:
-            tables, cases, aside = self._features(patients if use else [dataclasses.replace(p, mask=None) for p in patients], own)
+            tables, cases, aside = self._features(patients if use else [dataclasses.replace(p, mask=None) for p in patients], own, doubts)
             if masks is not None:
                 _keep_masks(cases, masks)
         able = {c.patient_id for c in cases}
@@ -121,6 +123,7 @@ class Bundle:
         served = [p for p in patients if p.patient_id not in out]
         risks = self.predict_tables(tables, [p.patient_id for p in served], all_models=all_models, patients=served) if cases else []
         steered = {c.patient_id: c.prompted for c in cases}
+        risks = [dataclasses.replace(r, warnings=(doubts[r.patient_id], *r.warnings)) if r.patient_id in doubts else r for r in risks]
         risks = [dataclasses.replace(r, warnings=(str(note), *r.warnings)) if r.patient_id in noted else r for r in risks]
         risks = [dataclasses.replace(r, warnings=(IDLE, *r.warnings)) if r.patient_id in idle else r for r in risks]
         return [_marked(r, steered.get(r.patient_id, "")) for r in risks], aside
@@ -181,7 +184,8 @@ class Bundle:
         message = f"bundle {self.folder.name} cannot heed the box, click or rough mask of {who}: {what}. Leave the prompts out, or use a bundle whose networks take them"
         raise BundleError(message)
 
-    def _features(self, patients: Sequence[Patient], engine: Engine) -> tuple[dict[str, FeatureTable], list[Case], list[SetAside]]:
+    def _features(self, patients: Sequence[Patient], engine: Engine, doubts: dict[str, str] | None = None) -> tuple[dict[str, FeatureTable], list[Case], list[SetAside]]:
+        """Give features, cases and who was set aside; `doubts` takes up what is to be said of masks, by patient."""
         from sarcofuse import deep, preprocess, radiomics, segment
         from sarcofuse.cohort import encode_clinical
 
@@ -195,7 +199,9 @@ class Bundle:
         if (self.folder / "segmenter").is_dir():
             segmenter = segment.load_segmenter(self.folder / "segmenter")
             encoder = segmenter.folder
-            drawn, _, failed = segment.segment(segmenter, bare, manifest.segment, engine, out_of_fold=False)
+            drawn, quality, failed = segment.segment(segmenter, bare, manifest.segment, engine, out_of_fold=False)
+            if doubts is not None:
+                doubts |= mask_doubts(quality, manifest.segment.review_below)
             masked, aside = masked + drawn, aside + failed
         elif manifest.segment.masks in segment.FOREIGN:
             drawn, _, failed = segment.segment_external(bare, segment.portable(manifest.segment), engine, Path())  # never a program that a bundle names

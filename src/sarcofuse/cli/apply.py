@@ -30,7 +30,7 @@ def segment(
     rough: Rough = None,
     out: Annotated[Path, typer.Option(help="Folder for the masks.")] = Path("masks"),
 ) -> None:
-    """Draw tumour masks for new images with a bundle's networks; a box, clicks or a rough mask steer them."""
+    """Draw tumour masks for new images with a bundle's networks, and tell how good they are likely to be (quality.csv); a box, clicks or a rough mask steer them."""
     from sarcofuse.bundle import load_bundle
     from sarcofuse.cohort import new_patients
 
@@ -38,7 +38,10 @@ def segment(
     for q in quality:
         agreement = "" if q.agreement is None else f", agreement of the networks {q.agreement:.2f}"
         steered = f", steered by a {PROMPT_NAMES[q.prompted]} ({q.automatic_ml:.1f} ml without)" if q.prompted else ""
-        typer.echo(f"{out / (q.patient_id + '.nii.gz')}: {q.volume_ml:.1f} ml{agreement}{steered}")
+        guess = "" if q.predicted_dice is None else f", predicted Dice {q.predicted_dice:.2f} ({q.predicted_low:.2f} to {q.predicted_high:.2f}){': look at it' if q.review else ''}"
+        typer.echo(f"{out / (q.patient_id + '.nii.gz')}: {q.volume_ml:.1f} ml{agreement}{guess}{steered}")
+    if quality:
+        _write_rows([dict(q.row) for q in quality], out / "quality.csv")
     _tell_aside(aside)
 
 

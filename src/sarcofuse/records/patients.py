@@ -241,6 +241,24 @@ class MaskQuality:
         Dice of that mask with the given one.
     warnings : tuple of str
         What had to be done otherwise, for want of memory for instance.
+    surface_dice : float or None
+        Share of both surfaces that lies within 2 mm of the other (normalised surface Dice).
+    assd_mm : float or None
+        Average symmetric surface distance in mm.
+    truth_ml : float or None
+        Volume of the given mask.
+    lesions, lesions_found : int or None
+        Components of the given mask, and how many of them are covered by at least a tenth.
+    lesions_false : int or None
+        Components of the automatic mask of which less than a tenth lies in the given one.
+    signs : mapping of str to float
+        What is seen of the quality without a truth, by name.
+    predicted_dice : float or None
+        Dice predicted from the signs; of a training patient by a model that was learned without the patient. None where none was learned.
+    predicted_low, predicted_high : float or None
+        Between which the Dice of nine such patients in ten is expected.
+    review : bool
+        Whether the predicted Dice is below the limit under which a person should look at the mask.
     """
 
     patient_id: str
@@ -257,3 +275,20 @@ class MaskQuality:
     automatic_ml: float | None = None
     automatic_dice: float | None = None
     warnings: tuple[str, ...] = ()
+    surface_dice: float | None = None
+    assd_mm: float | None = None
+    truth_ml: float | None = None
+    lesions: int | None = None
+    lesions_found: int | None = None
+    lesions_false: int | None = None
+    signs: Mapping[str, float] = field(default_factory=dict)
+    predicted_dice: float | None = None
+    predicted_low: float | None = None
+    predicted_high: float | None = None
+    review: bool = False
+
+    @property
+    def row(self) -> dict[str, float | str | bool | None]:
+        """All of it but the steps as one flat row; names of signs begin with ``sign_``."""
+        fields = {name: getattr(self, name) for name in self.__slots__ if name not in ("steps", "signs", "warnings")}
+        return {**fields, "warnings": "; ".join(self.warnings), **{f"sign_{name}": value for name, value in self.signs.items()}}

@@ -21,7 +21,7 @@ from sarcofuse.segment.timing import say_time
 from sarcofuse.segment.transfer import start_digest
 
 VERSION = 2
-ELSEWHERE = {"masks", "refine", "start_from", "templates", "inference", "nnunet", "totalsegmentator", "unlabelled", "unlabelled_agreement"}
+ELSEWHERE = {"masks", "refine", "start_from", "templates", "inference", "nnunet", "totalsegmentator", "unlabelled", "unlabelled_agreement", "review_below", "fold_masks"}
 """Settings that training does not depend on, or that are known by content."""
 
 

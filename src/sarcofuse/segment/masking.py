@@ -16,6 +16,7 @@ from sarcofuse.errors import MaskError, StageError
 from sarcofuse.records import Case, MaskQuality, MaskSource, SetAside
 from sarcofuse.runtime import Engine, Task, digest, read_json, single_thread, write_json
 from sarcofuse.segment.model import CARD, Segmenter
+from sarcofuse.segment.rating import rated
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from sarcofuse.segment.prompting import WorkPrompt
 
 STAGE = "segment"
-VERSION = 2
+VERSION = 3
+FOLDS = "fold_digests"
 
 
 def segment(segmenter: Segmenter, cases: Sequence[Case], config: SegmentConfig, engine: Engine, *, out_of_fold: bool) -> tuple[list[Case], list[MaskQuality], list[SetAside]]:
@@ -38,7 +40,7 @@ def segment(segmenter: Segmenter, cases: Sequence[Case], config: SegmentConfig, 
     cases : sequence of Case
         Prepared images. Where a case has a mask, the automatic one is measured against it; where it has a prompt, the networks draw with and without it.
     config : SegmentConfig
-        ``refine``, ``inference`` and ``device`` count here.
+        ``refine``, ``inference``, ``device``, ``fold_masks`` and ``review_below`` count here.
     engine : Engine
         Runs and caches the work.
     out_of_fold : bool
@@ -49,7 +51,7 @@ def segment(segmenter: Segmenter, cases: Sequence[Case], config: SegmentConfig, 
     cases : list of Case
         In the same order, with the automatic mask, or the prompted one where there is a prompt.
     quality : list of MaskQuality
-        One a case.
+        One a case. Ensemble masks have their predicted Dice where the segmenter has learned to (`learn_quality`, which gives it to out-of-fold masks as well).
     set_aside : list of SetAside
         Cases in which no tumour was found, with reasons.
 
@@ -65,7 +67,7 @@ def segment(segmenter: Segmenter, cases: Sequence[Case], config: SegmentConfig, 
     tasks = []
     for case in cases:
         fold = _fold_of(segmenter, case) if out_of_fold else None
-        said = () if case.prompt is None else (case.prompt_digest,)
+        said = (() if case.prompt is None else (case.prompt_digest,)) + (("fold masks",) if config.fold_masks and fold is None else ())
         key = digest("segment", VERSION, content, config.refine, config.inference, config.device, fold, case.image_digest, case.mask_digest, *said)
         tasks.append(Task(case.patient_id, key, (segmenter.folder, segmenter.weights, scores, fold, case, config)))
     done, set_aside = engine.run(STAGE, segment_task, tasks)
@@ -74,9 +76,10 @@ def segment(segmenter: Segmenter, cases: Sequence[Case], config: SegmentConfig, 
     source: MaskSource = "out-of-fold" if out_of_fold else "ensemble"
     for entry in done:
         case, found = by_id[entry.patient_id], read_json(entry.folder / "quality.json")
+        found.pop(FOLDS, None)
         masked.append(replace(case, mask=entry.folder / "mask.nii.gz", mask_digest=found.pop("mask_digest"), mask_source=source, prompted=found.get("prompted", "")))
         quality.append(MaskQuality(case.patient_id, case.split, source, **{**found, "warnings": tuple(found["warnings"])}))
-    return masked, quality, set_aside
+    return masked, quality if out_of_fold else rated(quality, segmenter.forecast, config.review_below), set_aside
 
 
 def refuse_prompts(segmenter: Segmenter, cases: Sequence[Case]) -> None:
@@ -141,6 +144,7 @@ def segment_task(folder: Path, model: Path, weights: Sequence[Path], scores: Seq
     from sarcofuse.segment.grid import restore, to_working
     from sarcofuse.segment.plan import read_plan
     from sarcofuse.segment.prompting import heed, work_prompt
+    from sarcofuse.segment.quality import agreement, judge, signs
 
     volume = read_volume(case.image, case.patient_id)
     truth = None if case.mask is None else read_mask(case.mask, case.patient_id).array
@@ -154,15 +158,21 @@ def segment_task(folder: Path, model: Path, weights: Sequence[Path], scores: Seq
         raise MaskError(case.patient_id, f"cannot be segmented: {error}") from error
     mean = restore(each[:, 1].mean(axis=0, dtype=np.float32), work)
     once = restore(each[:, 0].mean(axis=0, dtype=np.float32), work)
-    agreement = _agreement(each[:, 1], mean, work, config.refine) if fold is None and len(weights) > 1 else None
+    agreed = agreement(each[:, 1], mean, work, config.refine) if fold is None and len(weights) > 1 else None
     refine = config.refine
+
+    def heeded(probability: NDArray[np.float32]) -> NDArray[np.float32]:
+        return probability if case.prompt is None else heed(probability, case.prompt, volume.geometry, refine.threshold)
+
+    mean = heeded(mean)
     if case.prompt is not None:
-        mean = heed(mean, case.prompt, volume.geometry, refine.threshold)
         refine = refine if case.prompt.box else refine.model_copy(update={"keep": "all"})  # whatever was pointed at stays
     mask, steps = _refined(once, mean, truth, volume.geometry.spacing, refine, case.patient_id)
     result = Mask(mask.astype(np.uint8), volume.geometry)
     write_mask(result, folder / "mask.nii.gz")
-    found = {**_judge(result, mean, truth, steps), "agreement": agreement}
+    found = {**judge(result, mean, truth, steps), "agreement": agreed, "signs": signs(each, work.spacing, config.refine)}
+    if config.fold_masks and fold is None:
+        found[FOLDS] = _keep_folds(folder, [heeded(restore(one, work)) for one in each[:, 1]], volume.geometry, refine)
     if case.prompt is not None:
         found |= {"prompted": case.prompt.kind, **_compared(folder, _automatic(see(None), work, volume.geometry, config.refine), truth)}
     write_json({**found, "warnings": list(dict.fromkeys(notes)), "mask_digest": content_digest(result)}, folder / "quality.json")
@@ -192,12 +202,52 @@ def _compared(folder: Path, without: Mask, truth: NDArray[np.uint8] | None) -> d
     return {"automatic_ml": without.volume_ml, "automatic_dice": None if truth is None else dice(without.array, truth)}
 
 
+def _keep_folds(folder: Path, each: Sequence[NDArray[np.float32]], geometry: Geometry, config: RefineConfig) -> dict[str, str]:
+    """Keep every network's own refined mask; give their digests, but for those of networks that find no tumour."""
+    from sarcofuse.imaging import content_digest, write_mask
+
+    found = {}
+    for k, mean in enumerate(each):
+        own = _cleaned(mean, geometry, config)
+        if own.array.any():
+            write_mask(own, folder / f"fold_{k}.nii.gz")
+            found[str(k)] = content_digest(own)
+    return found
+
+
+def fold_cases(cases: Sequence[Case]) -> dict[int, list[Case]]:
+    """Give the cases with every network's own mask in place of the ensemble's.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+        As `segment` gave them with ``segment.fold_masks``.
+
+    Returns
+    -------
+    dict of int to list of Case
+        By network; without cases in which that network found no tumour, and those without such masks (out-of-fold ones).
+    """
+    found: dict[int, list[Case]] = {}
+    for case in cases:
+        if case.mask is None or case.mask_source != "ensemble":
+            continue
+        for k, content in read_json(case.mask.with_name("quality.json")).get(FOLDS, {}).items():
+            found.setdefault(int(k), []).append(replace(case, mask=case.mask.with_name(f"fold_{k}.nii.gz"), mask_digest=content))
+    return dict(sorted(found.items()))
+
+
 def _automatic(each: NDArray[np.float32], work: WorkImage, geometry: Geometry, config: RefineConfig) -> Mask:
     """Give the mask that the networks draw without the prompt; empty where they find no tumour."""
-    from sarcofuse.records import Mask
     from sarcofuse.segment.grid import restore
 
-    mean = restore(each[:, 1].mean(axis=0, dtype=np.float32), work)
+    return _cleaned(restore(each[:, 1].mean(axis=0, dtype=np.float32), work), geometry, config)
+
+
+def _cleaned(mean: NDArray[np.float32], geometry: Geometry, config: RefineConfig) -> Mask:
+    """Give the refined mask of a probability; empty where nothing is left."""
+    from sarcofuse.records import Mask
+
     try:
         mask, _ = _refined(mean, mean, None, geometry.spacing, config, "")
     except MaskError:
@@ -231,21 +281,3 @@ def _refined(
         message = f"no tumour left: the component found has {left_ml:.2f} ml, below segment.refine.minimum_ml {config.minimum_ml:g}. Draw the mask by hand, or lower the minimum"
         raise MaskError(patient_id, message)
     return mask, steps
-
-
-def _judge(mask: Mask, mean: NDArray[np.float32], truth: NDArray[np.uint8] | None, steps: dict[str, float]) -> dict[str, Any]:
-    from sarcofuse.metrics.overlap import dice, hd95_mm, volume_error
-
-    found = {"volume_ml": mask.volume_ml, "confidence": float(mean[mask.array != 0].mean(dtype=np.float64)), "steps": steps}
-    if truth is None:
-        return found
-    return {**found, "dice": dice(mask.array, truth), "surface_mm": hd95_mm(mask.array, truth, mask.geometry.spacing), "volume_error": volume_error(mask.array, truth)}
-
-
-def _agreement(each: NDArray[np.float32], mean: NDArray[np.float32], work: WorkImage, config: RefineConfig) -> float:
-    """Give the mean Dice of the networks' own masks with the ensemble's, before refinement."""
-    from sarcofuse.metrics.overlap import dice
-    from sarcofuse.segment.grid import restore
-
-    whole = mean >= config.threshold
-    return float(np.mean([dice(restore(one, work) >= config.threshold, whole) for one in each]))

@@ -10,10 +10,11 @@ from pathlib import Path
 from sarcofuse.errors import BundleError
 from sarcofuse.records import SetAside
 from sarcofuse.runtime import atomic_file, digest, digest_file, read_json
+from sarcofuse.segment.forecast import Forecast, from_plain
 from sarcofuse.segment.plan import Plan, read_plan
 
 FORMAT = 1
-CARD, PLAN = "segmenter.json", "plan.json"
+CARD, PLAN, QUALITY = "segmenter.json", "plan.json", "quality.json"
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Segmenter:
     Attributes
     ----------
     folder : Path
-        Holds plan.json, segmenter.json (SegResNetDS's arguments and the digest of each file) and fold_0.safetensors ...; no patient is named in it.
+        Holds plan.json, segmenter.json (SegResNetDS's arguments and the digest of each file), fold_0.safetensors ... and, where it was learned, quality.json (the model that
+        predicts the Dice of masks); no patient is named in it.
     folds : mapping of str to int
         The fold that each training patient was held out in. Not kept in the folder; empty for one that was loaded.
     set_aside : tuple of SetAside
@@ -53,6 +55,11 @@ class Segmenter:
         return tuple(self.folder / item["file"] for item in read_json(self.folder / CARD)["folds"])
 
     @property
+    def forecast(self) -> Forecast | None:
+        """The model that predicts the Dice of its masks; None where there is none."""
+        return from_plain(read_json(self.folder / QUALITY)) if "quality" in read_json(self.folder / CARD) else None
+
+    @property
     def content(self) -> str:
         """SHA-256 of everything the masks depend on."""
         card = read_json(self.folder / CARD)
@@ -70,7 +77,8 @@ def save_segmenter(segmenter: Segmenter, folder: Path) -> None:
         Where to.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for source in (segmenter.folder / PLAN, *segmenter.weights, segmenter.folder / CARD):
+    quality = [segmenter.folder / QUALITY] if "quality" in read_json(segmenter.folder / CARD) else []
+    for source in (segmenter.folder / PLAN, *segmenter.weights, *quality, segmenter.folder / CARD):
         with atomic_file(folder / source.name) as part:
             shutil.copyfile(source, part)
 
@@ -102,7 +110,8 @@ def load_segmenter(folder: Path) -> Segmenter:
         found = card.get("format") if isinstance(card, dict) else card
         message = f"segmentation model {folder.name}: format {found!r} in {CARD} is not known to this version; expected {FORMAT}. Use the version that wrote it, or a newer one"
         raise BundleError(message)
-    for name, wanted in [(PLAN, card["plan"]), *((item["file"], item["sha256"]) for item in card["folds"])]:
+    quality = [(QUALITY, card["quality"])] if "quality" in card else []
+    for name, wanted in [(PLAN, card["plan"]), *quality, *((item["file"], item["sha256"]) for item in card["folds"])]:
         file = folder / Path(name).name
         if not file.is_file():
             message = f"segmentation model {folder.name}: {name} is absent; expected it beside {CARD}. Copy the whole folder"

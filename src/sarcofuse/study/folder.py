@@ -73,14 +73,18 @@ class RunFolder:
         write_json(rows, self.path / "cases.json")
 
     def write_quality(self, quality: Sequence[MaskQuality]) -> None:
-        """Write quality.json: how good each automatic mask is.
+        """Write quality.json, how good each automatic mask is, and quality.csv, the same as a plain table.
 
         Parameters
         ----------
         quality : sequence of MaskQuality
             One a patient.
         """
+        import pandas as pd
+
         write_json([dataclasses.asdict(q) for q in quality], self.path / "quality.json")
+        with atomic_file(self.path / "quality.csv") as part:
+            pd.DataFrame([q.row for q in quality]).to_csv(part, index=False, lineterminator="\n")
 
     def write_mask_sources(self, cases: Sequence[Case]) -> None:
         """Write features/masks.csv: whose mask the features of each patient come from.

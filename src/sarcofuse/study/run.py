@@ -16,6 +16,7 @@ from sarcofuse.runtime import Engine, digest_file, read_json, write_json, write_
 from sarcofuse.study.folder import RunFolder
 from sarcofuse.study.followup import known_patients
 from sarcofuse.study.harmonise import plan_harmonisation, with_plan
+from sarcofuse.study.masks import scanners, to_review, write_spread
 from sarcofuse.study.prompts import dice_side_by_side, prompt_counts, uneven_prompts
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class _Study:
     models: list[FittedModel] = field(default_factory=list)
     predictions: list[Prediction] = field(default_factory=list)
     segmenter: Path | None = None
+    unfound: set[str] = field(default_factory=set)  # in whom no tumour was found
     given: list[Case] = field(default_factory=list)  # training cases with given masks, where features are taken from automatic ones
     repeats: dict[str, tuple[Repeats, ...]] = field(default_factory=dict)
 
@@ -213,19 +215,22 @@ def _segment(state: _Study) -> None:
             config = config.model_copy(update={"start_from": state.home / config.start_from})
         training = [c for c in state.cases if c.split == "train" and (c.mask is not None or config.unlabelled == "pseudo")]
         segmenter = segment.train(training, config, state.engine, state.config.seed)
-        state.segmenter = segmenter.folder
         state.folder.warnings += segmenter.notes
         state.folder.plan = segment.explain(segmenter.plan)
         learned = [c for c in training if c.patient_id in segmenter.folds]
         state.given = [c for c in learned if c.mask is not None]
         held_out, quality_out, aside_out = segment.segment(segmenter, learned, config, state.engine, out_of_fold=True)
+        segmenter, quality_out = segment.learn_quality(segmenter, quality_out, config, state.engine)
+        state.segmenter = segmenter.folder
         known = {c.patient_id for c in learned}
         others = [c for c in state.cases if c.patient_id not in known]
         ensemble, quality, aside = segment.segment(segmenter, others, config, state.engine, out_of_fold=False)
         state.quality = sorted([*quality_out, *quality], key=lambda q: q.patient_id)
         odd = Counter(w for q in state.quality for w in q.warnings)
         state.folder.warnings += [f"segment: {count} of {len(state.quality)} masks: {warning}" for warning, count in odd.items()]
+        state.unfound = {a.patient_id for a in (*aside_out, *aside)}
         state.folder.set_aside += [*aside_out, *aside]
+        state.folder.warnings += to_review(state.quality, config.review_below)
         state.cases = _someone(sorted([*held_out, *ensemble], key=lambda c: c.patient_id), "segment", state.folder.set_aside)
         state.folder.write_quality(state.quality)
         state.folder.warnings += uneven_prompts(state.cases)
@@ -268,6 +273,8 @@ def _radiomics(state: _Study) -> None:
     state.folder.write_mask_sources(state.cases)
     state.folder.write_levels(radiomics.grey_levels(state.cases, learned, state.engine))
     _keep_table(state, table, aside)
+    if state.config.segment.fold_masks and state.config.segment.masks == "model":
+        write_spread(state.cases, table, learned, state.engine, state.folder.path / "features" / "radiomic_spread.parquet")
     if state.config.models.stability.perturbations:
         from sarcofuse.study.stability import perturb_training
 
@@ -351,27 +358,20 @@ def make_signature(config: SignatureConfig, seed: int, selection: Sequence[Selec
 
 
 def _evaluate(state: _Study) -> None:
-    from sarcofuse.evaluation import evaluate
+    from sarcofuse.evaluation import evaluate, mask_figures
 
     state.folder.note_opening("evaluation", state.predictions)
     patients, config, warnings = known_patients(state.cohort, state.predictions, state.config.evaluation, state.config.cohort.time)
     result = evaluate(state.predictions, state.cohort.outcomes, config, state.config.seed, patients=patients)
     state.folder.warnings += warnings
     state.folder.warnings += [w for w in result.warnings if w not in state.folder.warnings]
-    metrics = {**result.metrics, "segmentation": _dice_by_split(state.quality), "bayes": _bayes(state)}
+    missed = [p.patient_id for p in state.cohort.patients if p.patient_id in state.unfound and p.mask is not None]
+    known = scanners(state.home / state.config.cohort.file) if state.quality else {}
+    masks = mask_figures(state.quality, state.cohort.patients, config, state.config.seed, missed=missed, scanners=known)
+    masks["segmentation"] = [row | dice_side_by_side(state.quality, row["split"]) for row in masks["segmentation"]]
+    metrics = {**result.metrics, **masks, "bayes": _bayes(state)}
     write_json(metrics, state.folder.path / "metrics.json")
     write_json(result.curves, state.folder.path / "curves.json")
-
-
-def _dice_by_split(quality: Sequence[MaskQuality]) -> list[dict[str, object]]:
-    import numpy as np
-
-    rows: list[dict[str, object]] = []
-    for split in SPLITS:
-        dice = [q.dice for q in quality if q.split == split and q.dice is not None]
-        if dice:
-            rows.append({"split": split, "patients": len(dice), "dice_mean": float(np.mean(dice)), "dice_median": float(np.median(dice)), **dice_side_by_side(quality, split)})
-    return rows
 
 
 def _bayes(state: _Study) -> list[dict[str, object]]:
