@@ -2,7 +2,7 @@
 
 from sarcofuse.config.base import Section
 from sarcofuse.config.cohort import CohortConfig, SplitConfig
-from sarcofuse.config.deep import DeepConfig, OnnxConfig
+from sarcofuse.config.deep import DeepConfig, FineTuneConfig, OnnxConfig
 from sarcofuse.config.evaluation import EvaluationConfig, ReportConfig
 from sarcofuse.config.ibsi import IbsiConfig
 from sarcofuse.config.models import ModelsConfig, SignatureConfig
@@ -21,6 +21,7 @@ __all__ = [
     "CombatStep",
     "DeepConfig",
     "EvaluationConfig",
+    "FineTuneConfig",
     "Harmonisation",
     "IbsiConfig",
     "ModelsConfig",

@@ -1,8 +1,25 @@
 """Deep transfer learning: features of pretrained networks that look at the tumour with its surroundings."""
 
 from sarcofuse.deep.contact import write_contact
+from sarcofuse.deep.finetune import FineTuner, begin_fine_tuning, serve_fine_tuned
 from sarcofuse.deep.idle import Idle, drop_idle, find_idle
 from sarcofuse.deep.registry import BACKBONES, Backbone, backbone
 from sarcofuse.deep.stage import extract, extract_deep, extract_for_study, extract_many, pictures
 
-__all__ = ["BACKBONES", "Backbone", "Idle", "backbone", "drop_idle", "extract", "extract_deep", "extract_for_study", "extract_many", "find_idle", "pictures", "write_contact"]
+__all__ = [
+    "BACKBONES",
+    "Backbone",
+    "FineTuner",
+    "Idle",
+    "backbone",
+    "begin_fine_tuning",
+    "drop_idle",
+    "extract",
+    "extract_deep",
+    "extract_for_study",
+    "extract_many",
+    "find_idle",
+    "pictures",
+    "serve_fine_tuned",
+    "write_contact",
+]

@@ -86,11 +86,37 @@ def encode(image: Volume, mask: Mask, config: DeepConfig, folder: Path, device: 
 
     from sarcofuse.deep.pooling import pool_maps, weights_for
 
-    network, spacing = _network(folder, device, encoder_digest(folder))
+    network, spacing = load_encoder(folder, device)
     box = make_box(image, mask, config, spacing, [int(f) for f in network.shape_factor()])
     maps = network.encoder(torch.from_numpy(box.array)[None, None].to(device))
     weights = weights_for(config.pooling, box.tumour, spacing[::-1])
     return pool_maps(maps[-1:] if config.layer == "last" else maps, weights, config.pooling), box.picture()
+
+
+def load_encoder(folder: Path, device: str) -> tuple[Any, tuple[float, float, float]]:
+    """Rebuild the network of a segmenter's first fold, once a process.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of a segmenter.
+    device : {'cpu', 'cuda'}
+        Where it is to work.
+
+    Returns
+    -------
+    network : Module
+        MONAI's SegResNetDS in evaluation mode, without gradients.
+    spacing : tuple of float
+        Its voxel size along x, y, z in mm.
+
+    Raises
+    ------
+    WeightsError
+        If the weights were altered or do not fit.
+    """
+    network, spacing = _network(folder, device, encoder_digest(folder))
+    return network, spacing
 
 
 @dataclass(frozen=True, slots=True)
