@@ -162,6 +162,7 @@ def test_too_few_events_and_a_loss_that_explodes_are_refused(made, engine):
     tuner = FineTuner(settings(mode="probe"), HERE, engine, 0, bags)
     with pytest.raises(StageError, match=r"would learn from 1 patients with the event .* Set models.folds higher"):
         tuner.learn(list(bags), y, None, [(np.ones(20, dtype=bool), np.arange(20) % 2)])
+    assert not (engine.cache / "deep-networks").exists()  # told before any network learns
     assert "mode: probe changes a head alone" in FineTuner(settings(mode="last"), HERE, engine, 0, bags).warnings(29)[0]
     assert FineTuner(settings(mode="last"), HERE, engine, 0, bags).warnings(30) == tuner.warnings(3) == []
     wild = FineTuner(settings(learning_rate=3e37, weight_decay=0.0), HERE, engine, 0, bags)
