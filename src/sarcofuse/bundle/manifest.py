@@ -43,6 +43,7 @@ class Manifest(Section):
     radiomics: RadiomicsConfig
     deep: DeepConfig
     weights: str | None = None
+    networks: Literal["networks"] | None = None
     clinical: dict[str, tuple[str, ...] | None] | None = None
     harmonisation: Harmonisation | None = None
     columns: dict[str, tuple[str, ...]]

@@ -213,7 +213,10 @@ class Bundle:
             return {}, [], aside
         radiomic, failed_radiomic = radiomics.extract(masked, manifest.radiomics, engine)
         weights = None if manifest.weights is None else self.folder / manifest.weights
-        deeps, failed_deep = deep.extract(masked, manifest.deep, engine, weights=weights, encoder=encoder)
+        if manifest.networks is None:
+            deeps, failed_deep = deep.extract(masked, manifest.deep, engine, weights=weights, encoder=encoder)
+        else:
+            deeps, failed_deep = deep.serve_fine_tuned(masked, manifest.deep, engine, self.folder / manifest.networks, weights=weights, encoder=encoder)
         tables = {"radiomic": radiomic, "deep": deeps}
         if manifest.clinical is not None:
             tables["clinical"] = encode_clinical(patients, manifest.clinical)

@@ -18,6 +18,8 @@ from sarcofuse.runtime import digest_file, plain, versions, write_json
 if TYPE_CHECKING:
     from sarcofuse.models import FittedModel
 
+NETWORKS = "networks"
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -33,12 +35,15 @@ class Parts:
         How clinical variables become numbers, if models use them.
     harmonisation : Harmonisation or None
         Sites that features were harmonised by, and the rule for others.
+    networks : Path or None
+        Folder of the networks that learnt the outcome, if the study fine-tuned its backbone.
     """
 
     segmenter: Path | None = None
     weights: Path | None = None
     clinical: Mapping[str, tuple[str, ...] | None] | None = None
     harmonisation: Harmonisation | None = None
+    networks: Path | None = None
 
 
 def write_bundle(folder: Path, config: StudyConfig, models: Sequence[FittedModel], tables: Mapping[str, FeatureTable], parts: Parts) -> None:
@@ -77,6 +82,7 @@ def write_bundle(folder: Path, config: StudyConfig, models: Sequence[FittedModel
         radiomics=config.radiomics,
         deep=config.deep.model_copy(update={"weights": None}),
         weights=weights,
+        networks=None if parts.networks is None else NETWORKS,
         clinical=None if parts.clinical is None else dict(parts.clinical),
         harmonisation=parts.harmonisation,
         columns={name: tuple(columns) for model in models for name, columns in model.blocks.items()},
@@ -113,6 +119,8 @@ def _save_parts(parts: Parts, config: StudyConfig, part: Path) -> str | None:
     """Copy the networks, and the backbone's weights as safetensors; give the name of the weights."""
     if parts.segmenter is not None:
         shutil.copytree(parts.segmenter, part / "segmenter")
+    if parts.networks is not None:
+        shutil.copytree(parts.networks, part / NETWORKS)
     from sarcofuse.deep import backbone
     from sarcofuse.deep.weights import save_weights
 

@@ -2,7 +2,7 @@
 
 from sarcofuse.config.base import Section
 from sarcofuse.config.cohort import CohortConfig, SplitConfig
-from sarcofuse.config.deep import DeepConfig, OnnxConfig
+from sarcofuse.config.deep import DeepConfig, FineTuneConfig, OnnxConfig
 from sarcofuse.config.evaluation import EvaluationConfig, ReportConfig
 from sarcofuse.config.external import NnunetConfig, TotalSegmentatorConfig
 from sarcofuse.config.ibsi import IbsiConfig
@@ -22,6 +22,7 @@ __all__ = [
     "CombatStep",
     "DeepConfig",
     "EvaluationConfig",
+    "FineTuneConfig",
     "Harmonisation",
     "IbsiConfig",
     "ModelsConfig",

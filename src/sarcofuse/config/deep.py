@@ -18,6 +18,15 @@ _POOLING = (
     "the tumour, its rim (5 mm to either side of the border) and its surroundings (20 mm outside)."
 )
 
+_MODE = (
+    "`none`: the network stays as it is and its features go to the models. Otherwise it learns the outcome, and one number a patient goes to the models, the out-of-fold `deep_signature`: "
+    "`probe` learns a head on the features as they are; `last` the last block too; `all` everything, early blocks slowly; `adapters` low-rank additions to convolutions and linear layers."
+)
+_HEAD = (
+    "What makes one number of a patient's slices with fine_tune: `pool` joins them as slice_pooling says; `attention` learns which of them matter (gated attention, multiple instances); "
+    "`transformer` lets them look at one another."
+)
+
 
 class OnnxConfig(Section):
     """What an encoder given as an ONNX file wants to be shown."""
@@ -38,6 +47,28 @@ class OnnxConfig(Section):
         return self
 
 
+class FineTuneConfig(Section):
+    """Learning of the outcome by the network; its folds are those of the models (models.folds), groups kept together."""
+
+    mode: Annotated[Literal["none", "probe", "last", "all", "adapters"], Field(description=_MODE)] = "none"
+    epochs: Annotated[int, Field(ge=1, description="Passes over the patients, at most.")] = 40
+    patience: Annotated[int, Field(ge=1, description="Passes without a smaller loss in the patients held out for stopping, after which a network stops; the best pass is kept.")] = 8
+    held_out: Annotated[float, Field(gt=0, le=0.5, description="Share of a network's own patients that is held out for stopping and for the temperature, never for the figures.")] = 0.2
+    batch: Annotated[int, Field(ge=1, le=256, description="Patients a step.")] = 8
+    learning_rate: Annotated[float, Field(gt=0, description="Learning rate (AdamW) of the head.")] = 1e-3
+    network_rate: Annotated[float, Field(gt=0, description="Learning rate of the network's last block, or of the adapters.")] = 1e-4
+    discriminative: Annotated[float, Field(ge=1, description="With mode all, each block before the last learns at its successor's rate divided by this.")] = 2.6
+    weight_decay: Annotated[float, Field(ge=0, description="Weight decay.")] = 0.01
+    dropout: Annotated[float, Field(ge=0, lt=1, description="Share of a head's inputs dropped in learning.")] = 0.2
+    rank: Annotated[int, Field(ge=1, le=64, description="Rank of the adapters (mode: adapters).")] = 4
+    class_weights: Annotated[Literal["balanced", "none"], Field(description="Weigh both outcomes alike, or every patient alike.")] = "balanced"
+    flips: Annotated[bool, Field(description="Augmentation: mirror pictures at random. Nothing is augmented with mode probe.")] = True
+    turn_degrees: Annotated[float, Field(ge=0, le=180, description="Augmentation: turn pictures by up to so many degrees; not in 3D.")] = 10.0
+    intensity: Annotated[float, Field(ge=0, lt=1, description="Augmentation: stretch and shift intensities by up to this share.")] = 0.1
+    temperature: Annotated[bool, Field(description="Bring the networks' logits to one scale on the patients held out for stopping.")] = True
+    seed: Annotated[int | None, Field(ge=0, description="Seed of all that is drawn; empty for the study's.")] = None
+
+
 class DeepConfig(Section):
     """Features of a pretrained network on a crop around the tumour."""
 
@@ -56,3 +87,15 @@ class DeepConfig(Section):
     ] = "mean"
     batch: Annotated[int, Field(ge=1, le=1024, description="Pictures that go through the network at a time; halved where memory does not suffice. Features agree within 1e-6 whatever it is.")] = 1
     onnx: Annotated[OnnxConfig, Field(description="What an ONNX file (backbone: onnx) wants to be shown.")] = OnnxConfig()
+    head: Annotated[Literal["pool", "attention", "transformer"], Field(description=_HEAD)] = "pool"
+    fine_tune: Annotated[FineTuneConfig, Field(description="Learning of the outcome by the network.")] = FineTuneConfig()
+
+    @model_validator(mode="after")
+    def _check_fine_tuning(self) -> Self:
+        if self.head != "pool" and self.fine_tune.mode == "none":
+            message = f"head {self.head} learns from the outcome; set fine_tune.mode: probe or more, or head: pool"
+            raise ValueError(message)
+        if self.backbone == "onnx" and self.fine_tune.mode not in ("none", "probe"):
+            message = f"an ONNX file cannot learn (fine_tune.mode: {self.fine_tune.mode}); set fine_tune.mode: probe, or another backbone"
+            raise ValueError(message)
+        return self

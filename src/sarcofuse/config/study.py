@@ -36,6 +36,9 @@ class StudyConfig(Section):
         if self.features and self.models.stability.perturbations:
             message = "models.stability perturbs images, and a study with feature tables (features) has none; set models.stability.perturbations: 0"
             raise ValueError(message)
+        if self.features and self.deep.fine_tune.mode != "none":
+            message = "deep.fine_tune learns from images, and a study with feature tables (features) has none; set deep.fine_tune.mode: none"
+            raise ValueError(message)
         for setting, asked in (("models.signature.model: cox", self.models.signature.model == "cox"), ("cohort.competing", self.cohort.competing is not None)):
             if asked and self.cohort.time is None:
                 message = f"{setting} needs follow-up times; name their column in cohort.time"

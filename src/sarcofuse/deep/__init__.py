@@ -1,6 +1,7 @@
 """Deep transfer learning: features of pretrained networks that look at the tumour with its surroundings."""
 
 from sarcofuse.deep.contact import write_contact
+from sarcofuse.deep.finetune import FineTuner, begin_fine_tuning, serve_fine_tuned
 from sarcofuse.deep.idle import Idle, drop_idle, find_idle
 from sarcofuse.deep.registry import BACKBONES, Backbone, backbone
 from sarcofuse.deep.stage import extract, extract_deep, extract_for_study, extract_many, pictures, read_config
@@ -9,10 +10,12 @@ from sarcofuse.deep.why import Formula, Why, explain, explain_cases
 __all__ = [
     "BACKBONES",
     "Backbone",
+    "FineTuner",
     "Formula",
     "Idle",
     "Why",
     "backbone",
+    "begin_fine_tuning",
     "drop_idle",
     "explain",
     "explain_cases",
@@ -23,5 +26,6 @@ __all__ = [
     "find_idle",
     "pictures",
     "read_config",
+    "serve_fine_tuned",
     "write_contact",
 ]

@@ -156,6 +156,32 @@ def open_encoder(folder: Path, device: str) -> StudyEncoder:
     return StudyEncoder(*_network(folder, device, encoder_digest(folder)))
 
 
+def load_encoder(folder: Path, device: str) -> tuple[Any, tuple[float, float, float]]:
+    """Rebuild the network of a segmenter's first fold, once a process.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of a segmenter.
+    device : {'cpu', 'cuda'}
+        Where it is to work.
+
+    Returns
+    -------
+    network : Module
+        MONAI's SegResNetDS in evaluation mode, without gradients.
+    spacing : tuple of float
+        Its voxel size along x, y, z in mm.
+
+    Raises
+    ------
+    WeightsError
+        If the weights were altered or do not fit.
+    """
+    encoder = open_encoder(folder, device)
+    return encoder.network, encoder.spacing
+
+
 @dataclass(frozen=True, slots=True)
 class _Settings:
     network: Mapping[str, Any]

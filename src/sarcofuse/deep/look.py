@@ -216,7 +216,7 @@ def _look_at_pictures(crops: Crops, config: DeepConfig, entry: Backbone, source:
     while len(rows) < len(crops.pictures):
         chosen = slice(len(rows), len(rows) + batch)
         try:
-            maps = _maps(network, crops.pictures[chosen], config, entry, source)
+            maps = feature_maps(network, crops.pictures[chosen], config, entry, source)
         except (RuntimeError, MemoryError) as error:
             if not _is_memory(error):
                 raise
@@ -232,7 +232,32 @@ def _look_at_pictures(crops: Crops, config: DeepConfig, entry: Backbone, source:
     return join_slices(rows, areas, config.slice_pooling), batch
 
 
-def _maps(network: Any, pictures: NDArray[np.uint8], config: DeepConfig, entry: Backbone, source: Source) -> list[Tensor]:  # noqa: ANN401 - see load
+def feature_maps(network: Any, pictures: NDArray[np.uint8], config: DeepConfig, entry: Backbone, source: Source) -> list[Tensor]:  # noqa: ANN401 - see load
+    """Show pictures to a 2D network.
+
+    Parameters
+    ----------
+    network : object
+        Given by `load`.
+    pictures : ndarray of uint8, shape (n, size, size)
+        Grey pictures.
+    config : DeepConfig
+        Settings.
+    entry : Backbone
+        Entry of the registry, see `entry_of`.
+    source : Source
+        Its weights.
+
+    Returns
+    -------
+    list of Tensor, each of shape (n, channels, rows, columns)
+        The maps that the settings ask for.
+
+    Raises
+    ------
+    ConfigError
+        If features without a place in the picture are to be pooled by region.
+    """
     from sarcofuse.deep.backbones import normalise
 
     maps: list[Tensor] = network.maps(normalise(pictures, entry).to(source.device), config.layer)

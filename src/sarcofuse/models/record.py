@@ -125,6 +125,36 @@ class Repeats:
         return found
 
 
+class Learned(Protocol):
+    """A block that is itself learned from the outcome, so that each training set has other values: `sarcofuse.deep.FineTuner` is one."""
+
+    @property
+    @abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """Columns that are learned; the block may have others behind them, such as the site."""
+
+    @abstractmethod
+    def learn(self, patient_ids: Sequence[str], y: Floats, group: NDArray[np.int64] | None, rounds: Sequence[tuple[NDArray[np.bool_], NDArray[np.int64]]]) -> list[Floats]:
+        """Give the block's values for each training set.
+
+        Parameters
+        ----------
+        patient_ids : sequence of str
+            Training patients, in order.
+        y : ndarray of 0 and 1, shape (patients,)
+            Outcome.
+        group : ndarray of int, shape (patients,), or None
+            Patients of one number stay together.
+        rounds : sequence of (ndarray of bool, ndarray of int), each of shape (patients,)
+            Who learns, and in which fold; what others are is not looked at.
+
+        Returns
+        -------
+        list of ndarray, each of shape (patients, columns)
+            For learners out-of-fold; for others as for new patients.
+        """
+
+
 class Estimator(Protocol):
     """What the bundle keeps of a model: `sarcofuse.models.RiskModel`."""
 

@@ -11,11 +11,11 @@ import numpy as np
 
 from sarcofuse.config import ModelsConfig
 from sarcofuse.errors import StageError
-from sarcofuse.metrics import auc, logit
+from sarcofuse.metrics import auc, grouped_folds, logit
 from sarcofuse.models.blocks import Beside, digest_arrays, learn_signatures, signature_task
 from sarcofuse.models.calibrate import probability
 from sarcofuse.models.folds import Bools, Integers, Round, Training, inner_folds
-from sarcofuse.models.record import Floats, Repeats, Signature
+from sarcofuse.models.record import Floats, Learned, Repeats, Signature
 from sarcofuse.models.search import Search
 from sarcofuse.models.sets import FeatureSet
 from sarcofuse.models.tuning import VERSION, learn_classifier
@@ -42,6 +42,8 @@ class Recipe:
         By block, features measured again: every fold, inner ones too, leaves out what is not stable over its own training patients.
     times : mapping of str to float, or None
         Time of the event or of the last sight without it by patient, where signatures learn from it (`sarcofuse.signature.CoxSignature`).
+    learned : mapping of str to Learned
+        Blocks that are themselves learned from the outcome: they are learned anew in the training part of every round.
     """
 
     signature: Signature
@@ -51,6 +53,7 @@ class Recipe:
     groups: Mapping[str, str] | None = None
     repeats: Mapping[str, tuple[Repeats, ...]] = field(default_factory=dict)
     times: Mapping[str, float] | None = None
+    learned: Mapping[str, Learned] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,6 +87,59 @@ class Work:
         group = None if self.data.group is None else self.data.group[train]
         return inner_folds(self.data.y[train], group, self.recipe.config.signature.folds, self.recipe.seed)
 
+    def division(self, round_: Round) -> Integers:
+        """Divide the training set of a round for blocks that are learned from the outcome.
+
+        The folds are those of the cross-validation itself, so that what was learned without folds j and k serves both the round that leaves out j and the one that leaves out k. Where the
+        training set lies in one of them, it is dealt anew.
+
+        Parameters
+        ----------
+        round_ : Round
+            The round.
+
+        Returns
+        -------
+        ndarray of int, shape (patients,)
+            Fold; -1 for patients who are not in the training set.
+
+        Raises
+        ------
+        StageError
+            If the training set has fewer than two patients (or groups) with or without the event.
+        """
+        fold = np.where(round_.train, self.data.fold[round_.repeat], -1)
+        if len(np.unique(fold[round_.train])) < 2:
+            group = None if self.data.group is None else self.data.group[round_.train]
+            try:
+                fold[round_.train] = grouped_folds(self.data.y[round_.train], group, self.recipe.config.folds, [self.recipe.seed, 14])
+            except ValueError as error:
+                message = f"deep features that learn from the outcome cannot be dealt into folds within {round_.name}: {error}. Set models.folds higher, or deep.fine_tune.mode: none"
+                raise StageError(message) from error
+        return fold
+
+    def values(self, block: str, rounds: Sequence[Round]) -> list[Floats]:
+        """Give a block's values in every round: the same, unless the block is learned from the outcome.
+
+        Parameters
+        ----------
+        block : str
+            Which block.
+        rounds : sequence of Round
+            Training sets.
+
+        Returns
+        -------
+        list of ndarray, each of shape (patients, features)
+            Values of all training patients.
+        """
+        given = self.data.blocks[block]
+        if block not in self.recipe.learned:
+            return [given] * len(rounds)
+        learned, data = self.recipe.learned[block], self.data
+        found = learned.learn(data.patient_ids, data.y, data.group, [(r.train, self.division(r)) for r in rounds])
+        return [np.hstack([values, given[:, len(learned.names) :]]) for values in found]
+
     def signatures(self, blocks: Iterable[str], rounds: Sequence[Round]) -> dict[tuple[str, int], Path]:
         """Learn the signatures of every block in every round.
 
@@ -102,11 +158,11 @@ class Work:
         data, names = self.data, list(blocks)
         inner = [self.inner(r.train) for r in rounds]
         places = [(block, at) for at in range(len(rounds)) for block in names]
-        tasks = []
+        tasks, found = [], {block: self.values(block, rounds) for block in names}
         for block, at in places:
             used = rounds[at].train | rounds[at].test
             beside = Beside(data.patient_ids, self.recipe.repeats.get(block, ()), data.group, data.time).of(used)
-            values = data.blocks[block] if used.all() else data.blocks[block][used]  # one array for all rounds, not a copy each
+            values = found[block][at] if used.all() else found[block][at][used]  # one array for all rounds, not a copy each
             tasks.append(signature_task(f"{block} {rounds[at].name}", self.recipe.signature, values, data.y[used], rounds[at].train[used], inner[at], beside))
         return {place: entry.folder for place, entry in zip(places, run_tasks(self.recipe.engine, "signatures", learn_signatures, tasks), strict=True)}
 

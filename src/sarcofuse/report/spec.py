@@ -8,7 +8,23 @@ from dataclasses import dataclass
 from sarcofuse.report.blocks import Block
 from sarcofuse.report.plotting import Studio
 from sarcofuse.report.run_folder import RunFolder
-from sarcofuse.report.sections import audit, cohort, curves, deep, explained, headline, honesty, leakage, performance, prompted, segmentation, signatures, subgroups, survival
+from sarcofuse.report.sections import (
+    audit,
+    cohort,
+    curves,
+    deep,
+    explained,
+    fine_tuning,
+    headline,
+    honesty,
+    leakage,
+    performance,
+    prompted,
+    segmentation,
+    signatures,
+    subgroups,
+    survival,
+)
 
 Build = Callable[[RunFolder, Studio], list[Block]]
 
@@ -125,6 +141,7 @@ SECTIONS: tuple[Section, ...] = (
             Part("further figures of the training patients", ("models.json",), explained.validation, expected=False),
         ),
     ),
+    Section("fine-tuning", "What the network learnt of the outcome", (Part("fine-tuning", ("deep/fine_tuning.json",), fine_tuning.fine_tuning, expected=False),)),
     Section("leakage", "Leakage audit", (Part("leakage audit", ("audit.json",), leakage.leakage, expected=False),)),
     Section("honesty", "How the test patients were kept out", (Part("rules", (), honesty.rules), Part("what was fitted where", (), honesty.fitted))),
     Section("aside", "Patients set aside", (Part("patients set aside", (), cohort.set_aside),)),

@@ -15,6 +15,7 @@ from sarcofuse.config import ModelsConfig, StudyConfig, read_study
 from sarcofuse.errors import CohortError, ConfigError
 from sarcofuse.records import Cohort, FeatureTable
 from sarcofuse.runtime import Engine, digest, digest_file, progress_bar, read_json, read_table, versions, write_json
+from sarcofuse.study.fine_tuning import recall
 from sarcofuse.study.harmonise import with_plan
 from sarcofuse.study.run import make_signature
 
@@ -165,7 +166,7 @@ def _load(folder: Path, study: Path | None, engine: Engine) -> _Case:
     tables, plan = with_plan(tables, cohort.patients, config.models)
     signature = make_signature(config.models.signature, config.seed, config.models.selection, () if plan is None else plan.sites)
     times = cohort.outcomes.times if config.models.signature.model == "cox" else None
-    recipe = Recipe(signature, plain, engine, config.seed, cohort.groups, repeats, times)
+    recipe = Recipe(signature, plain, engine, config.seed, cohort.groups, repeats, times, recall(folder, tables, _complete(cohort, tables)))
     return _Case(tables, _complete(cohort, tables), recipe, lead)
 
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from sarcofuse.config import SelectionStep, SignatureConfig, StudyConfig, read_study
 from sarcofuse.errors import ConfigError, StageError
-from sarcofuse.records import SPLITS, Case, Cohort, FeatureTable, MaskQuality, Prediction, SetAside
+from sarcofuse.records import SPLITS, Case, Cohort, FeatureTable, MaskQuality, Patient, Prediction, SetAside
 from sarcofuse.runtime import Engine, digest_file, read_json, write_json, write_table
+from sarcofuse.study.fine_tuning import NETWORKS, fine_tune, placeholder
 from sarcofuse.study.folder import RunFolder
 from sarcofuse.study.followup import known_patients
 from sarcofuse.study.harmonise import plan_harmonisation, with_plan
@@ -20,7 +21,8 @@ from sarcofuse.study.masks import scanners, to_review, write_spread
 from sarcofuse.study.prompts import dice_side_by_side, prompt_counts, uneven_prompts
 
 if TYPE_CHECKING:
-    from sarcofuse.models import FittedModel, Repeats
+    from sarcofuse.deep import FineTuner
+    from sarcofuse.models import FittedModel, Recipe, Repeats
     from sarcofuse.models.record import Signature
 
 STAGES = ("cohort", "preprocess", "segment", "radiomics", "deep", "models", "evaluation", "report")
@@ -68,10 +70,15 @@ class _Study:
     unfound: set[str] = field(default_factory=set)  # in whom no tumour was found
     given: list[Case] = field(default_factory=list)  # training cases with given masks, where features are taken from automatic ones
     repeats: dict[str, tuple[Repeats, ...]] = field(default_factory=dict)
+    tuner: FineTuner | None = None  # where the backbone learns the outcome
 
     @property
     def outcome(self) -> dict[str, int]:
         return self.cohort.outcomes.training
+
+    @property
+    def weights(self) -> Path | None:
+        return None if self.config.deep.weights is None else self.home / self.config.deep.weights
 
 
 def run(
@@ -284,8 +291,14 @@ def _radiomics(state: _Study) -> None:
 def _deep(state: _Study) -> None:
     from sarcofuse import deep
 
-    weights = None if state.config.deep.weights is None else state.home / state.config.deep.weights
-    table, aside, notes = deep.extract_for_study(state.cases, state.config.deep, state.engine, state.folder.path / "deep", weights=weights, encoder=state.segmenter)
+    if state.config.deep.fine_tune.mode != "none":
+        state.tuner, unseen = deep.begin_fine_tuning(
+            state.cases, state.config.deep, state.engine, state.config.seed, state.folder.path / "deep", weights=state.weights, encoder=state.segmenter
+        )
+        state.folder.set_aside += unseen
+        state.tables["deep"] = placeholder(state.tuner)
+        return
+    table, aside, notes = deep.extract_for_study(state.cases, state.config.deep, state.engine, state.folder.path / "deep", weights=state.weights, encoder=state.segmenter)
     state.folder.warnings += notes
     _keep_table(state, table, aside)
 
@@ -309,10 +322,12 @@ def _models(state: _Study) -> None:
     complete = [p for p in state.cohort.patients if p.patient_id in everywhere]
     state.tables, plan = with_plan(state.tables, state.cohort.patients, config.models)
     training = [p.patient_id for p in complete if p.split == "train"]
-    tables = {name: FeatureTable(name, tuple(training), t.names, t.rows(training)) for name, t in state.tables.items()}
     signature = make_signature(config.models.signature, config.seed, config.models.selection, () if plan is None else plan.sites)
     times = state.cohort.outcomes.times if config.models.signature.model == "cox" else None
     recipe = models.Recipe(signature, config.models, state.engine, config.seed, state.cohort.groups, state.repeats, times)
+    if state.tuner is not None:
+        recipe, complete = _fine_tune(state, recipe, {p: outcome[p] for p in training}, complete)
+    tables = {name: FeatureTable(name, tuple(training), t.names, t.rows(training)) for name, t in state.tables.items()}
     state.models = models.fit_chosen(tables, {p: outcome[p] for p in training}, recipe)
     lead = lead_model(state.models, config)
     for model in state.models:
@@ -321,8 +336,8 @@ def _models(state: _Study) -> None:
         state.predictions += [Prediction(p.patient_id, p.split, model.features, model.classifier, model is lead, risks[p.patient_id], risks[p.patient_id] >= model.threshold) for p in complete]
     write_json([m.record() for m in state.models], state.folder.path / "models.json")
     write_json(models.explain(state.models, tables, lead.features, config.seed), state.folder.path / "explain.json")
-    weights = None if config.deep.weights is None else state.home / config.deep.weights
-    parts = Parts(state.segmenter, weights, clinical_schema(state.cohort.patients) if "clinical" in tables else None, plan)
+    networks = None if state.tuner is None else state.folder.path / NETWORKS
+    parts = Parts(state.segmenter, state.weights, clinical_schema(state.cohort.patients) if "clinical" in tables else None, plan, networks)
     write_bundle(state.folder.path / "bundle", config, state.models, tables, parts)
     state.folder.write_predictions(state.predictions, {c.patient_id: c.prompted for c in state.cases})
     if not config.features:
@@ -331,6 +346,20 @@ def _models(state: _Study) -> None:
         files = (weights, state.segmenter)
         note = map_extremes(state.cases, state.models, state.tables, config.deep, state.engine, state.folder.path / "deep", count=config.report.maps, files=files)
         state.folder.warnings += [note] if note else []
+
+
+def _fine_tune(state: _Study, recipe: Recipe, outcome: Mapping[str, int], complete: Sequence[Patient]) -> tuple[Recipe, list[Patient]]:
+    """Learn the deep block; give the recipe that learns it anew in every fold, and the patients who have everything."""
+    if state.tuner is None:
+        return recipe, list(complete)
+    tested = {p.patient_id for p in complete if p.split != "train"}
+    others = [c for c in state.cases if c.patient_id in tested]
+    found = fine_tune(state.tuner, state.tables, outcome, recipe, others, state.folder.path, weights=state.weights, encoder=state.segmenter)
+    state.tables = dict(found.tables)
+    state.folder.set_aside += found.set_aside
+    state.folder.warnings += found.warnings
+    there = set(found.tables["deep"].patient_ids)
+    return found.recipe, [p for p in complete if p.patient_id in there]
 
 
 def make_signature(config: SignatureConfig, seed: int, selection: Sequence[SelectionStep] = (), sites: Sequence[str] = ()) -> Signature:
