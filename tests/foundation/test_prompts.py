@@ -141,7 +141,7 @@ def test_bundles_that_know_no_prompts_refuse_them(tmp_path: Path, channels: int 
 def test_risks_by_steered_masks_are_marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Patient] = []
 
-    def features(self: Bundle, patients: list[Patient], engine: object) -> tuple[dict[str, object], list[Case], list[object]]:
+    def features(self: Bundle, patients: list[Patient], engine: object, *_: object) -> tuple[dict[str, object], list[Case], list[object]]:
         seen.extend(patients)
         kind = {p.patient_id: p.prompt.kind if p.prompt and p.mask is None else "" for p in patients}
         return {}, [Case(p.patient_id, "external", "", Path("i"), None, Path("n"), "0", prompted=kind[p.patient_id]) for p in patients], []

@@ -340,10 +340,10 @@ def _models(state: _Study) -> None:
     parts = Parts(state.segmenter, state.weights, clinical_schema(state.cohort.patients) if "clinical" in tables else None, plan, networks)
     write_bundle(state.folder.path / "bundle", config, state.models, tables, parts)
     state.folder.write_predictions(state.predictions, {c.patient_id: c.prompted for c in state.cases})
-    if not config.features:
+    if not config.features and state.tuner is None:
         from sarcofuse.study.why import map_extremes
 
-        files = (weights, state.segmenter)
+        files = (state.weights, state.segmenter)
         note = map_extremes(state.cases, state.models, state.tables, config.deep, state.engine, state.folder.path / "deep", count=config.report.maps, files=files)
         state.folder.warnings += [note] if note else []
 
