@@ -39,7 +39,7 @@ class SegmentConfig(Section):
     spacing: Annotated[tuple[float, float, float] | None, Field(description="Voxel size the networks work at, along x, y, z in mm; empty lets the data analysis decide.")] = None
     epochs: Annotated[int | None, Field(ge=1, description="Passes over the training images; empty lets the plan decide.")] = None
     filters: Annotated[int | None, Field(ge=4, description="Filters of the first level; empty lets the plan decide (8 on a processor, 32 on a GPU).")] = None
-    learning_rate: Annotated[float, Field(gt=0, description="Peak learning rate of AdamW.")] = 4e-3
+    learning_rate: Annotated[float | None, Field(gt=0, description="Peak learning rate of AdamW; empty lets the plan decide (0.004; 0.001 for images that are cropped around the tumour).")] = None
     patch: Annotated[tuple[int, int, int] | None, Field(description="Training patch in voxels along x, y, z; empty takes the whole volume where it fits.")] = None
     levels: Annotated[int | None, Field(ge=2, le=6, description="Levels of resolution of the network; empty lets the plan decide (4 on a processor, 5 on a GPU, fewer for small images).")] = None
     batch: Annotated[int, Field(ge=1, description="Training volumes that go through the network at once.")] = 2
@@ -48,7 +48,9 @@ class SegmentConfig(Section):
     deep_supervision: Annotated[int | None, Field(ge=1, le=5, description="Resolutions that the loss is taken at; empty lets the plan decide (1 on a processor, 3 on a GPU).")] = None
     tumour_share: Annotated[float, Field(ge=0, le=1, description="Share of training patches that are placed on the tumour; the others lie anywhere. It matters where volumes are larger than the patch.")] = 1.0
     early_stopping: Annotated[bool | None, Field(description="Set some of a fold's training patients apart, stop when their Dice no longer rises, and keep the best weights; held-out patients have no part in it. Empty lets the plan decide (only where many volumes are seen).")] = None
-    start_from: Annotated[Path | None, Field(description="Weights to start training from: a .safetensors or .pt file of MONAI's SegResNetDS or SegResNet, a bundle, or its segmenter folder; relative to study.yaml. They must not have learnt from patients of this study.")] = None
+    prompts: Annotated[float | None, Field(ge=0, lt=1, description="Share of training volumes that come with a made-up box, click or rough mask, so that the networks can be steered; 0 for networks that know no prompts. Empty gives one half.")] = None
+    cropped: Annotated[bool | None, Field(description="Whether images are cropped around the tumour: the networks then expect it in the middle and see every image at the same number of voxels. Empty lets the data analysis decide.")] = None
+    start_from: Annotated[Literal["phantoms", "nothing"] | Path | None, Field(description="Weights to start training from: `phantoms` are the package's own, learnt on synthetic patients, and are what empty gives for cropped images of few patients on a processor; a .safetensors or .pt file of MONAI's SegResNetDS or SegResNet, a bundle, or its segmenter folder; relative to study.yaml. They must not have learnt from patients of this study.")] = None
     templates: Annotated[Path | None, Field(description="Folder of other Auto3DSeg algorithm templates, such as upstream's `algorithm_templates`, to train with `masks: model` in place of ours; relative to study.yaml. Its scripts are run. The bundle then holds no segmentation networks.")] = None
     unlabelled: Annotated[Literal["ignore", "pseudo"], Field(description="Training patients without a mask (model): `ignore` them in training, or let each fold's network draw them and learn on from its own masks where its flips agree.")] = "ignore"
     unlabelled_agreement: Annotated[float, Field(ge=0, le=1, description="Smallest agreement (Dice) of a network's masks of the flipped image for a mask to be learned from.")] = 0.9

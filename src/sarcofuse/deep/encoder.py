@@ -217,7 +217,7 @@ def _network(folder: Path, device: str, key: str) -> tuple[Any, tuple[float, flo
     from sarcofuse.deep.weights import check_keys
 
     settings = _settings(folder)
-    arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) and k != "norm" else v for k, v in settings.network.items()}
+    arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) and k != "norm" else v for k, v in settings.network.items() if k != "guide"}
     try:
         network: Any = SegResNetDS(**arguments)
         state = load_file(settings.weights)

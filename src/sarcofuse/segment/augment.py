@@ -73,6 +73,28 @@ def augment(image: torch.Tensor, label: torch.Tensor, rng: np.random.Generator) 
     return _recolour(image, rng), label
 
 
+def repaint(image: NDArray[np.float32], label: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Give the tumour another brightness, or invert the grey scale, as another sequence might.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (z, y, x)
+        Normalised intensities.
+    label : ndarray of float32, shape (z, y, x)
+        Share of tumour, 0 to 1.
+    rng : numpy.random.Generator
+        Where it is drawn.
+
+    Returns
+    -------
+    ndarray of float32, shape (z, y, x)
+        Changed.
+    """
+    if rng.random() < 0.5:
+        return -image
+    return image + label * np.float32(rng.normal())
+
+
 def _flip_and_warp(image: torch.Tensor, label: torch.Tensor, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     """Flip left-right and front-back, and for most volumes turn and scale in the plane."""
     import torch

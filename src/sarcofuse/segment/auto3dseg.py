@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sarcofuse.errors import MaskError
+from sarcofuse.metrics.overlap import dice
 from sarcofuse.runtime import plain, write_json
 from sarcofuse.segment.grid import WorkImage
+from sarcofuse.segment.guide import closeness_to_box, middle
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from sarcofuse.config.segment import InferenceConfig
     from sarcofuse.records import Mask, Volume
 
+MIDDLE = "middle_dice"
 TEMPLATES = Path(__file__).parent / "template"
 ALGORITHM = "segresnetds"  # no underscore: the ensemble by fold reads the fold after the first one
 TARGET = "sarcofuse.segment.template.segresnetds.scripts.algo.SegresnetdsAlgo"
@@ -68,7 +71,8 @@ def analyse_case(image: Volume, mask: Mask, patient_id: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``image_stats``, ``image_foreground_stats`` and ``label_stats``, as JSON knows them; axes are x, y, z.
+        ``image_stats``, ``image_foreground_stats`` and ``label_stats``, as JSON knows them, axes being x, y, z; and ``middle_dice``, the Dice of the mask with the
+        ellipsoid in the middle of the image.
 
     Raises
     ------
@@ -98,7 +102,8 @@ def analyse_case(image: Volume, mask: Mask, patient_id: str) -> dict[str, Any]:
         message = "Auto3DSeg's data analysis cannot read image and mask together; expected finite numbers on one grid. Look at both"
         raise MaskError(patient_id, message)
     stats: dict[str, Any] = {str(key): plain(found[0][key]) for key in ("image_stats", "image_foreground_stats", "label_stats")}
-    return stats
+    expected = closeness_to_box(mask.array.shape, *middle(mask.array.shape, image.geometry.spacing)) > 0
+    return {**stats, MIDDLE: dice(expected, mask.array)}
 
 
 def summarise(cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -112,13 +117,13 @@ def summarise(cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``stats_summary`` of DataAnalyzer.
+        ``stats_summary`` of DataAnalyzer, with the mean of ``middle_dice``.
     """
     from monai.auto3dseg.seg_summarizer import SegSummarizer
 
     with quiet():
-        summary = SegSummarizer("image", "label", do_ccp=False, hist_bins=0).summarize([dict(case) for case in cases])
-    return {**{str(key): plain(value) for key, value in summary.items()}, "n_cases": len(cases)}
+        summary = SegSummarizer("image", "label", do_ccp=False, hist_bins=0).summarize([{k: v for k, v in case.items() if k != MIDDLE} for case in cases])
+    return {**{str(key): plain(value) for key, value in summary.items()}, "n_cases": len(cases), MIDDLE: float(np.mean([case[MIDDLE] for case in cases]))}
 
 
 def generate_bundles(folder: Path, stats: Mapping[str, Any], source: Mapping[str, Any], folds: int) -> list[Path]:

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sarcofuse.segment.augment import augment, place
+from sarcofuse.segment.augment import augment, place, repaint
+from sarcofuse.segment.drawing import crop, cubic, draw_kind, scale, told
+from sarcofuse.segment.grid import shrink
+from sarcofuse.segment.guide import closeness_to_box, guided, middle
 from sarcofuse.segment.plan import Plan
 
 if TYPE_CHECKING:
@@ -27,10 +30,18 @@ class Sample:
         Normalised intensities.
     label : ndarray of uint8, shape (z, y, x)
         Share of tumour in each voxel, 255 for all of it.
+    spacing : tuple of float
+        Voxel size along x, y, z in mm.
     """
 
     image: NDArray[np.float16]
     label: NDArray[np.uint8]
+    spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+    @property
+    def floats(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Intensities and share of tumour, 0 to 1."""
+        return self.image.astype(np.float32), self.label.astype(np.float32) / np.float32(255.0)
 
 
 def read_sample(file: Path) -> Sample:
@@ -39,7 +50,7 @@ def read_sample(file: Path) -> Sample:
     Parameters
     ----------
     file : Path
-        ``.npz`` with ``image`` and ``label``.
+        ``.npz`` with ``image``, ``label`` and ``spacing``.
 
     Returns
     -------
@@ -47,7 +58,8 @@ def read_sample(file: Path) -> Sample:
         The case.
     """
     with np.load(file, allow_pickle=False) as content:
-        return Sample(content["image"], content["label"])
+        x, y, z = (float(v) for v in content["spacing"])
+        return Sample(content["image"], content["label"], (x, y, z))
 
 
 def make_batches(shapes: Sequence[tuple[int, ...]], plan: Plan, rng: np.random.Generator) -> list[NDArray[np.int64]]:
@@ -95,60 +107,101 @@ def make_batch(samples: Sequence[Sample], plan: Plan, rng: np.random.Generator) 
     """
     import torch
 
-    images, shares = [], []
-    largest = np.minimum(np.max([s.image.shape for s in samples], axis=0), plan.shape)
-    z, y, x = (-(-int(size) // f) * f for size, f in zip(largest, plan.factor, strict=True))
-    if (z, y, x) == tuple(plan.factor):
-        x *= 2  # a single voxel at the deepest level has no deviation to normalise by
-    for sample in samples:
-        on_tumour = plan.tumour_share >= 1.0 or rng.random() < plan.tumour_share
-        placed = place(sample.image.astype(np.float32), sample.label.astype(np.float32) / np.float32(255.0), (z, y, x), rng, on_tumour=on_tumour)
-        image, share = augment(torch.from_numpy(placed[0]), torch.from_numpy(placed[1]), rng)
-        images.append(training_channels(image, share, plan, rng))
-        shares.append(share[None])
-    image_batch, share_batch = (torch.stack(tensors).to(plan.device, memory_format=torch.channels_last_3d) for tensors in (images, shares))
+    pairs = _cropped(samples, plan, rng) if plan.voxels else _placed(samples, plan, rng)
+    images, shares = ([torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)) for array in arrays] for arrays in zip(*pairs, strict=True))
+    image_batch, share_batch = (torch.stack(tensors).to(plan.device, memory_format=torch.channels_last_3d) for tensors in (images, [s[None] for s in shares]))
     return image_batch, share_batch
 
 
-def training_channels(image: torch.Tensor, share: torch.Tensor, plan: Plan, rng: np.random.Generator) -> torch.Tensor:  # noqa: ARG001 - prompts are drawn from the share of tumour
-    """Build the channels of the network's input of a training case, after augmentation.
-
-    Parameters
-    ----------
-    image : Tensor of float32, shape (z, y, x)
-        Intensities, changed at random.
-    share : Tensor of float32, shape (z, y, x)
-        Share of tumour, changed alike.
-    plan : Plan
-        With ``in_channels`` of the network: the image, and as many more as a prompt takes.
-    rng : numpy.random.Generator
-        Where a prompt is drawn.
-
-    Returns
-    -------
-    Tensor of float32, shape (channels, z, y, x)
-        The image, and empty channels beside it.
-    """
+def _placed(samples: Sequence[Sample], plan: Plan, rng: np.random.Generator) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Place each case in the shape of the batch, change it at random, and build its channels."""
     import torch
 
-    more = int(plan.network["in_channels"]) - 1
-    return torch.cat([image[None], image.new_zeros((more, *image.shape))]) if more else image[None]
+    pairs = []
+    z, y, x = _common([np.minimum(s.image.shape, plan.shape) for s in samples], plan)
+    for sample in samples:
+        on_tumour = plan.tumour_share >= 1.0 or rng.random() < plan.tumour_share
+        image, label = place(*sample.floats, (z, y, x), rng, on_tumour=on_tumour)
+        changed, share = (t.numpy() for t in augment(torch.from_numpy(image), torch.from_numpy(label), rng))
+        pairs.append((changed[None], share) if plan.channels == 1 else (told(changed, share, sample.spacing, draw_kind(plan.prompts, rng), plan, rng), share))
+    return pairs
 
 
-def automatic_channels(image: NDArray[np.float32], plan: Plan) -> NDArray[np.float32]:
+def _cropped(samples: Sequence[Sample], plan: Plan, rng: np.random.Generator) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Crop and scale each case anew, change it at random, build its channels, and only then let all grow to the shape of the batch."""
+    import torch
+
+    pairs = []
+    for sample in samples:
+        kind = draw_kind(plan.prompts, rng)
+        image, label, spacing = scale(*crop(*sample.floats, sample.spacing, kind, rng), sample.spacing, plan.voxels, rng)
+        image, label = place(image, label, _least(image.shape, plan.shape), rng)
+        if rng.random() < 0.5:
+            image, label = image[::-1], label[::-1]
+        if plan.repaint and rng.random() < plan.repaint:
+            image = repaint(image, label, rng)
+        changed, share = (t.numpy() for t in augment(torch.from_numpy(np.ascontiguousarray(image)), torch.from_numpy(np.ascontiguousarray(label)), rng))
+        pairs.append((told(changed, share, spacing, kind, plan, rng), share))
+    shape = _common([share.shape for _, share in pairs], plan)
+    return [(np.stack([_grown(channel, shape) for channel in channels]), _grown(share, shape)) for channels, share in pairs]
+
+
+def _common(shapes: Sequence[Sequence[int]], plan: Plan) -> tuple[int, int, int]:
+    """Give the shape of a batch: that of the largest, rounded up to what the network needs."""
+    z, y, x = (-(-int(size) // f) * f for size, f in zip(np.max(np.asarray(shapes), axis=0), plan.factor, strict=True))
+    if (z, y, x) == tuple(plan.factor):
+        x *= 2  # a single voxel at the deepest level has no deviation to normalise by
+    return z, y, x
+
+
+def _least(shape: Sequence[int], most: Sequence[int]) -> tuple[int, int, int]:
+    z, y, x = (min(int(a), int(b)) for a, b in zip(shape, most, strict=True))
+    return z, y, x
+
+
+def _grown(array: NDArray[np.float32], shape: Sequence[int]) -> NDArray[np.float32]:
+    return np.pad(array, [(0, wanted - size) for wanted, size in zip(shape, array.shape, strict=True)], mode="edge")
+
+
+def automatic_channels(sample: Sample, plan: Plan) -> NDArray[np.float32]:
     """Build the channels of the network's input of a case without a prompt.
 
     Parameters
     ----------
-    image : ndarray of float32, shape (z, y, x)
-        Normalised intensities.
+    sample : Sample
+        The case.
     plan : Plan
-        With ``in_channels`` of the network.
+        With the channels of the network.
 
     Returns
     -------
     ndarray of float32, shape (z, y, x) or (channels, z, y, x)
-        The image, alone or with empty channels beside it.
+        The image, alone or with what a network that can be guided is told of it.
     """
-    more = int(plan.network["in_channels"]) - 1
-    return np.concatenate([image[None], np.zeros((more, *image.shape), dtype=np.float32)]) if more else image
+    image = sample.image.astype(np.float32)
+    if plan.channels == 1:
+        return image
+    return guided(image, closeness_to_box(image.shape, *middle(image.shape, sample.spacing)) if plan.voxels else None, 0.0)
+
+
+def coarsened(sample: Sample, plan: Plan) -> Sample:
+    """Give a case at the scale at which the networks see it; cases of cropped images are kept finer.
+
+    Parameters
+    ----------
+    sample : Sample
+        The case.
+    plan : Plan
+        With the voxels of an image, if it is cropped around the tumour.
+
+    Returns
+    -------
+    Sample
+        With as many voxels.
+    """
+    if not plan.voxels:
+        return sample
+    image, label = sample.floats
+    size = cubic(image.shape, sample.spacing, plan.voxels)
+    steps = [size / s for s in reversed(sample.spacing)]
+    return Sample(shrink(image, steps).astype(np.float16), np.rint(shrink(label, steps) * 255.0).astype(np.uint8), (size, size, size))

@@ -13,12 +13,13 @@ from sarcofuse.errors import StageError
 from sarcofuse.records import Case, SetAside
 from sarcofuse.runtime import Engine, Task, atomic_file, digest, digest_file, read_json, single_thread, versions, write_json
 from sarcofuse.segment.folds import assign_folds
+from sarcofuse.segment.guidance import own_digest
 from sarcofuse.segment.memory import folds_at_once, gpu_memory_mib, memory_gb
 from sarcofuse.segment.model import CARD, FORMAT, PLAN, Segmenter
 from sarcofuse.segment.plan import Plan, explain, read_plan
 from sarcofuse.segment.pseudo import PSEUDO, FirstRound, second_round
 from sarcofuse.segment.timing import say_time
-from sarcofuse.segment.transfer import start_digest
+from sarcofuse.segment.transfer import start_file, start_of
 
 VERSION = 2
 ELSEWHERE = {"masks", "refine", "start_from", "templates", "inference", "nnunet", "totalsegmentator", "unlabelled", "unlabelled_agreement", "review_below", "fold_masks"}
@@ -68,7 +69,7 @@ def train(cases: Sequence[Case], config: SegmentConfig, engine: Engine, seed: in
     engine.say("Plan of the segmentation:", *(f"  {line}" for line in explain(plan)))
     arrays = _arrays(usable, plan, engine)
     networks = _networks(usable, arrays, folds, planned, config.start_from, engine)
-    notes = _notes(networks, set_aside)
+    notes = _notes(networks, set_aside, plan)
     if config.unlabelled == "pseudo" and any(c.mask is None for c in patients):
         networks, told = second_round([c for c in patients if c.mask is None], FirstRound(planned, tuple(networks), arrays, folds), config, engine)
         notes = (*notes, told)
@@ -103,10 +104,10 @@ def analyse_task(folder: Path, patient_id: str, image: Path, mask: Path) -> None
 
 
 def _plan(stats: Sequence[Path], config: SegmentConfig, engine: Engine, seed: int) -> Path:
-    start = "" if config.start_from is None else start_digest(config.start_from)
+    start = start_of(config.start_from)
     gpus = () if config.device == "cpu" else gpu_memory_mib()
     settings = config.model_dump(mode="json", exclude=ELSEWHERE)
-    key = digest("segment-plan", VERSION, settings, seed, start, gpus, memory_gb("cpu"), [s.name for s in stats])
+    key = digest("segment-plan", VERSION, settings, seed, start, own_digest(), gpus, memory_gb("cpu"), [s.name for s in stats])
     return _only(engine, "segment-plan", plan_task, Task("plan", key, (list(stats), config, seed, start)))
 
 
@@ -139,7 +140,7 @@ def plan_task(folder: Path, stats: Sequence[Path], config: SegmentConfig, seed: 
 
 
 def _arrays(cases: Sequence[Case], plan: Plan, engine: Engine) -> dict[str, Path]:
-    tasks = [Task(c.patient_id, digest("segment-arrays", VERSION, plan.spacing, c.image_digest, c.mask_digest), (c.patient_id, c.image, c.mask, plan.spacing)) for c in cases]
+    tasks = [Task(c.patient_id, digest("segment-arrays", VERSION, plan.spacing, plan.voxels, c.image_digest, c.mask_digest), (c.patient_id, c.image, c.mask, plan.spacing, plan.voxels)) for c in cases]
     done, lost = engine.run("segment-arrays", array_task, tasks)
     if lost:
         message = f"segment: the training image of {lost[0].patient_id} could be analysed but not resampled: {lost[0].reason}"
@@ -147,35 +148,40 @@ def _arrays(cases: Sequence[Case], plan: Plan, engine: Engine) -> dict[str, Path
     return {entry.patient_id: entry.folder for entry in done}
 
 
-def array_task(folder: Path, patient_id: str, image: Path, mask: Path, spacing: tuple[float, float, float]) -> None:
+def array_task(folder: Path, patient_id: str, image: Path, mask: Path, spacing: tuple[float, float, float], voxels: int = 0) -> None:
     """Put one training case on the working grid; an Engine task.
 
     Parameters
     ----------
     folder : Path
-        Where case.npz goes: ``image`` (float16) and ``label`` (share of tumour in each voxel, 255 for all of it).
+        Where case.npz goes: ``image`` (float16), ``label`` (share of tumour in each voxel, 255 for all of it) and ``spacing`` (x, y, z in mm).
     patient_id : str
         Whose case it is.
     image, mask : Path
         Prepared image and mask.
     spacing : tuple of float
         Working voxel size along x, y, z in mm.
+    voxels : int
+        Working voxels of an image that is cropped around the tumour; it is kept finer, for training crops it further. 0 where images are not.
     """
     import numpy as np
 
     from sarcofuse.imaging import read_mask, read_volume
+    from sarcofuse.segment.drawing import FINER, cubic
     from sarcofuse.segment.grid import shrink, to_working
 
     volume, region = read_volume(image, patient_id), read_mask(mask, patient_id)
+    if voxels:
+        spacing = (cubic(volume.array.shape, volume.geometry.spacing, voxels * FINER),) * 3
     work = to_working(volume.array, volume.geometry.spacing, spacing)
     share = shrink(region.array.astype(np.float32), work.steps)
     with atomic_file(folder / "case.npz") as part, part.open("wb") as stream:
-        np.savez(stream, image=work.array.astype(np.float16), label=np.rint(share * 255.0).astype(np.uint8))
+        np.savez(stream, image=work.array.astype(np.float16), label=np.rint(share * 255.0).astype(np.uint8), spacing=np.array(spacing))
 
 
-def _networks(cases: Sequence[Case], arrays: Mapping[str, Path], folds: Mapping[str, int], planned: Path, start: Path | None, engine: Engine) -> list[Path]:
+def _networks(cases: Sequence[Case], arrays: Mapping[str, Path], folds: Mapping[str, int], planned: Path, start: Path | str | None, engine: Engine) -> list[Path]:
     plan, gpus = read_plan(planned / PLAN), len(gpu_memory_mib())
-    source = None if start is None else start.resolve()
+    source = start_file(start, plan)
     tasks = []
     for fold in range(plan.folds):
         training, held_out = ({c.patient_id: arrays[c.patient_id] for c in cases if (folds[c.patient_id] == fold) is out} for out in (False, True))
@@ -194,7 +200,7 @@ def _networks(cases: Sequence[Case], arrays: Mapping[str, Path], folds: Mapping[
     return networks
 
 
-def _notes(networks: Sequence[Path], set_aside: Sequence[SetAside]) -> tuple[str, ...]:
+def _notes(networks: Sequence[Path], set_aside: Sequence[SetAside], plan: Plan) -> tuple[str, ...]:
     """Tell what did not go as planned."""
     from sarcofuse.segment.training import HISTORY
 
@@ -205,7 +211,7 @@ def _notes(networks: Sequence[Path], set_aside: Sequence[SetAside]) -> tuple[str
             notes.append(f"segment: training of fold {fold} diverged and began again with half the learning rate")
         if history["stepped_down"]:
             notes.append(f"segment: the GPU was out of memory in fold {fold}, which went on with less: {'; '.join(history['stepped_down'])}")
-        if fold == 0 and history["start"]:
+        if fold == 0 and history["start"] and plan.start != own_digest():
             notes.append(f"segment: training started from given weights: {history['start']}. Out-of-fold masks are honest only if these weights never learnt from patients of this study")
     return tuple(notes)
 

@@ -19,7 +19,7 @@ def build_network(arguments: Mapping[str, Any], seed: int = 0) -> torch.nn.Modul
     Parameters
     ----------
     arguments : mapping
-        Arguments of `monai.networks.nets.SegResNetDS`, as JSON knows them.
+        Arguments of `monai.networks.nets.SegResNetDS`, as JSON knows them; with ``guide`` (``gain`` and ``bound``) those of a `GuidedSegResNetDS`.
     seed : int
         Seed of the fresh weights.
 
@@ -31,10 +31,12 @@ def build_network(arguments: Mapping[str, Any], seed: int = 0) -> torch.nn.Modul
     import torch
     from monai.networks.nets.segresnet_ds import SegResNetDS
 
-    given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in arguments.items()}
+    from sarcofuse.segment.guided import GuidedSegResNetDS
+
+    given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in arguments.items() if k != "guide"}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = SegResNetDS(**given)
+        network = GuidedSegResNetDS(**arguments["guide"], **given) if "guide" in arguments else SegResNetDS(**given)
     for module in network.modules():
         if isinstance(module, torch.nn.Conv3d | torch.nn.ConvTranspose3d):
             module.stride = tuple(int(s) for s in module.stride)  # SegResNetDS leaves NumPy integers where a resolution is given

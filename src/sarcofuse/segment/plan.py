@@ -11,6 +11,7 @@ from typing import Any
 from sarcofuse.config.segment import SegmentConfig
 from sarcofuse.errors import StageError
 from sarcofuse.runtime import read_json, write_json
+from sarcofuse.segment.guidance import guide_plan
 
 FORMAT = 1
 LEVELS = {"cpu": 4, "cuda": 5}
@@ -30,6 +31,7 @@ DEEPEST = 2
 """Fewest voxels in the plane that the deepest level should have of the largest volume."""
 FLAT = 2
 """Images of so few slices are seen slice by slice."""
+LEARNING_RATE = 4e-3
 EARLY_VISITS, EARLY_PATIENTS = 5_000, 10
 """Training volumes seen, and patients a fold, from which training stops early."""
 
@@ -70,6 +72,14 @@ class Plan:
         Share of patches that are placed on the tumour.
     start : str
         SHA-256 of the weights that training starts from; empty for fresh ones.
+    prompts : float
+        Share of training volumes that come with a prompt.
+    radius_mm : float
+        Of a middling tumour: what a click is taken to mean.
+    voxels : int
+        Working voxels of every image, whatever its size, where images are cropped around the tumour; 0 where they are not.
+    repaint : float
+        Share of training volumes whose grey scale is inverted or whose tumour gets another brightness.
     """
 
     spacing: tuple[float, float, float]
@@ -88,6 +98,15 @@ class Plan:
     early_stopping: bool = False
     tumour_share: float = 1.0
     start: str = ""
+    prompts: float = 0.0
+    radius_mm: float = 0.0
+    voxels: int = 0
+    repaint: float = 0.0
+
+    @property
+    def channels(self) -> int:
+        """Channels of the networks' input."""
+        return int(self.network["in_channels"])
 
 
 def make_plan(stats: Mapping[str, Any], config: SegmentConfig, device: str, seed: int, start: str = "") -> Plan:
@@ -134,8 +153,8 @@ def make_plan(stats: Mapping[str, Any], config: SegmentConfig, device: str, seed
     }
     reasons["filters"] = f"segment.filters is {config.filters}" if config.filters else f"{FILTERS[device]} on {device}"
     reasons["blocks"] = "none at the first level, where each would cost as much as all others together" if device == "cpu" else "as in MONAI's SegResNet"
-    plan = Plan(spacing, (shape[0], shape[1], shape[2]), factor, network, epochs, min(config.batch, patients), config.learning_rate, device, config.folds, seed, reasons)
-    return _learning(plan, config, patients, start)
+    plan = Plan(spacing, (shape[0], shape[1], shape[2]), factor, network, epochs, min(config.batch, patients), config.learning_rate or LEARNING_RATE, device, config.folds, seed, reasons)
+    return guide_plan(_learning(plan, config, patients, start), stats, config, patients)
 
 
 def _lengthened(blocks: Sequence[int], levels: int) -> list[int]:

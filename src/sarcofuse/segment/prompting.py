@@ -10,6 +10,7 @@ import numpy as np
 
 from sarcofuse.errors import GeometryError, MaskError
 from sarcofuse.records import Geometry, Prompt, PromptKind
+from sarcofuse.segment.guide import TRUST, closeness_to_box, closeness_to_points, closeness_to_rough, guided, middle
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -99,41 +100,19 @@ def network_input(work: WorkImage, prompt: WorkPrompt | None, plan: Plan) -> Wor
     WorkImage
         `work` itself for networks of one channel, else with its array channels first.
     """
-    if int(plan.network["in_channels"]) == 1:
+    if plan.channels == 1:
         return work
-    return replace(work, array=np.concatenate([work.array[None], prompt_channels(work, prompt, plan)]))
-
-
-def prompt_channels(work: WorkImage, prompt: WorkPrompt | None, plan: Plan) -> NDArray[np.float32]:
-    """Draw a prompt as channels beside the image.
-
-    Parameters
-    ----------
-    work : WorkImage
-        The image on the working grid.
-    prompt : WorkPrompt or None
-        What to draw; None gives empty channels.
-    plan : Plan
-        With ``in_channels`` of the networks.
-
-    Returns
-    -------
-    ndarray of float32, shape (in_channels - 1, z, y, x)
-        The first is 1 inside the box, around the clicks (10 mm) or inside the rough mask; the others are empty.
-    """
-    channels = np.zeros((int(plan.network["in_channels"]) - 1, *work.array.shape), dtype=np.float32)
+    shape = work.array.shape
     if prompt is None:
-        return channels
+        closeness = closeness_to_box(shape, *middle(shape, work.spacing)) if plan.voxels else None
+        return replace(work, array=guided(work.array, closeness, 0.0))
     if prompt.rough is not None:
-        channels[0] = prompt.rough
-        return channels
-    at = np.meshgrid(*(np.arange(size, dtype=np.float64) for size in work.array.shape), indexing="ij")
-    if prompt.box is not None:
-        channels[0] = np.all([(a >= low) & (a <= high) for a, low, high in zip(at, *prompt.box, strict=True)], axis=0)
-    for point in prompt.points:
-        distance = sum(((a - p) * s) ** 2 for a, p, s in zip(at, point, work.spacing[::-1], strict=True))
-        channels[0] = np.maximum(channels[0], distance <= 10.0**2)
-    return channels
+        closeness = closeness_to_rough(prompt.rough, work.spacing) if prompt.rough.any() else None
+    elif prompt.box is not None:
+        closeness = closeness_to_box(shape, *prompt.box)
+    else:
+        closeness = closeness_to_points(shape, prompt.points, work.spacing, plan.radius_mm)
+    return replace(work, array=guided(work.array, closeness, TRUST[prompt.kind]))
 
 
 def heed(probability: NDArray[np.float32], prompt: Prompt, geometry: Geometry, threshold: float) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from sarcofuse.errors import StageError
 from sarcofuse.runtime import read_json, report_step, single_thread, write_json
-from sarcofuse.segment.batches import Sample, automatic_channels, make_batch, make_batches, read_sample
+from sarcofuse.segment.batches import Sample, automatic_channels, coarsened, make_batch, make_batches, read_sample
 from sarcofuse.segment.group import ALONE, Group
 from sarcofuse.segment.memory import step_down
 from sarcofuse.segment.network import build_network, load_network, save_weights
@@ -172,7 +172,8 @@ def _dice(network: torch.nn.Module, plan: Plan, sample: Sample) -> float:
     from sarcofuse.metrics.overlap import dice
     from sarcofuse.segment.inference import probability
 
-    once, _ = probability(network, automatic_channels(sample.image.astype(np.float32), plan), plan, flips=False)
+    sample = coarsened(sample, plan)
+    once, _ = probability(network, automatic_channels(sample, plan), plan, flips=False)
     return dice(once > 0.5, sample.label > 127)
 
 

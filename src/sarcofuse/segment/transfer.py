@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from sarcofuse.errors import WeightsError
 from sarcofuse.runtime import digest, digest_file, read_json
+from sarcofuse.segment.guidance import NOTHING, OWN_WEIGHTS, PHANTOMS, own_digest
 from sarcofuse.segment.model import CARD
 from sarcofuse.segment.network import build_network
 
 if TYPE_CHECKING:
     import torch
+
+    from sarcofuse.segment.plan import Plan
 
 LEAST = 0.25
 """Share of the network's weights that a checkpoint must hold to be worth starting from."""
@@ -119,6 +122,44 @@ def start_digest(source: Path) -> str:
     except OSError as error:
         message = f"segment.start_from: {source} cannot be read ({error}); {EXPECTED}. Give the path of one"
         raise WeightsError(message) from error
+
+
+def start_of(given: Path | str | None) -> str:
+    """Give what the plan is told of the weights to start from.
+
+    Parameters
+    ----------
+    given : Path, str or None
+        segment.start_from.
+
+    Returns
+    -------
+    str
+        Their SHA-256, ``nothing``, or empty where the plan is to decide.
+    """
+    if given is None or given == NOTHING:
+        return given or ""
+    return own_digest() if given == PHANTOMS else start_digest(Path(given))
+
+
+def start_file(given: Path | str | None, plan: Plan) -> Path | None:
+    """Give where the weights lie that a plan starts from.
+
+    Parameters
+    ----------
+    given : Path, str or None
+        segment.start_from.
+    plan : Plan
+        The plan.
+
+    Returns
+    -------
+    Path or None
+        A file or folder; None for fresh weights.
+    """
+    if not plan.start:
+        return None
+    return OWN_WEIGHTS if given is None or given == PHANTOMS else Path(given).resolve()
 
 
 def read_start(source: Path, network: Mapping[str, Any], fold: int) -> Start:

@@ -218,7 +218,7 @@ def _segment(state: _Study) -> None:
     else:
         from sarcofuse import segment
 
-        if config.start_from is not None:
+        if isinstance(config.start_from, Path):
             config = config.model_copy(update={"start_from": state.home / config.start_from})
         training = [c for c in state.cases if c.split == "train" and (c.mask is not None or config.unlabelled == "pseudo")]
         segmenter = segment.train(training, config, state.engine, state.config.seed)
