@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sarcofuse.segment.augment import augment, place, repaint
-from sarcofuse.segment.drawing import crop, cubic, draw_kind, scale, told
-from sarcofuse.segment.grid import shrink
+from sarcofuse.segment.drawing import crop, draw_kind, scale, told
+from sarcofuse.segment.grid import cubic, shrink
 from sarcofuse.segment.guide import closeness_to_box, guided, middle
 from sarcofuse.segment.plan import Plan
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sarcofuse.segment.grid import shrink
+from sarcofuse.segment.grid import cubic, shrink
 from sarcofuse.segment.guide import FRAME_MM, TRUST, closeness_to_box, closeness_to_points, closeness_to_rough, guided, middle
 
 if TYPE_CHECKING:
@@ -109,26 +109,6 @@ def scale(image: NDArray[np.float32], label: NDArray[np.float32], spacing: Spaci
     steps = [min(size / s, n / LEAST) for s, n in zip(reversed(spacing), image.shape, strict=True)]
     x, y, z = (s * step for s, step in zip(spacing, reversed(steps), strict=True))
     return shrink(image, steps), shrink(label, steps), (x, y, z)
-
-
-def cubic(shape: Sequence[int], spacing: Sequence[float], voxels: int) -> float:
-    """Give the side of cubic voxels so that an image has a given number of them.
-
-    Parameters
-    ----------
-    shape : sequence of int
-        Shape (z, y, x) of the image.
-    spacing : sequence of float
-        Its voxel size in mm.
-    voxels : int
-        How many voxels.
-
-    Returns
-    -------
-    float
-        In mm.
-    """
-    return float((np.prod([float(n) for n in shape]) * np.prod([float(s) for s in spacing]) / voxels) ** (1.0 / 3.0))
 
 
 def told(image: NDArray[np.float32], label: NDArray[np.float32], spacing: Spacing, kind: str, plan: Plan, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -167,8 +167,8 @@ def array_task(folder: Path, patient_id: str, image: Path, mask: Path, spacing: 
     import numpy as np
 
     from sarcofuse.imaging import read_mask, read_volume
-    from sarcofuse.segment.drawing import FINER, cubic
-    from sarcofuse.segment.grid import shrink, to_working
+    from sarcofuse.segment.drawing import FINER
+    from sarcofuse.segment.grid import cubic, shrink, to_working
 
     volume, region = read_volume(image, patient_id), read_mask(mask, patient_id)
     if voxels:

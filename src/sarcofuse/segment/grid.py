@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,18 +25,24 @@ class WorkImage:
     spacing : tuple of float
         Working voxel size along x, y, z in mm.
     shape : tuple of int
-        Shape (z, y, x) of the prepared image it was made of.
+        Shape (z, y, x) of the prepared image, or the part of it, that it was made of.
     steps : tuple of float
         Working voxel size in prepared voxels, along z, y, x.
+    start : tuple of int
+        First prepared voxel (z, y, x) that it shows.
+    whole : tuple of int or None
+        Shape (z, y, x) of the whole prepared image, where it shows a part.
     """
 
     array: NDArray[np.float32]
     spacing: tuple[float, float, float]
     shape: tuple[int, int, int]
     steps: tuple[float, float, float]
+    start: tuple[int, int, int] = (0, 0, 0)
+    whole: tuple[int, int, int] | None = None
 
 
-def to_working(image: NDArray[np.float32], spacing: Sequence[float], working: Sequence[float]) -> WorkImage:
+def to_working(image: NDArray[np.float32], spacing: Sequence[float], working: Sequence[float], levels: tuple[float, float] | None = None) -> WorkImage:
     """Put an image on the working grid and normalise it: mean 0 and deviation 1 over the body, clipped at 5 deviations.
 
     The body is what exceeds the 1st percentile by more than a tenth of the way to the 99th.
@@ -49,6 +55,8 @@ def to_working(image: NDArray[np.float32], spacing: Sequence[float], working: Se
         Its voxel size along x, y, z in mm.
     working : sequence of float
         Working voxel size along x, y, z in mm.
+    levels : tuple of float, optional
+        Mean and deviation of the body, where the image is a part of another one; by default its own.
 
     Returns
     -------
@@ -57,12 +65,62 @@ def to_working(image: NDArray[np.float32], spacing: Sequence[float], working: Se
     """
     steps = tuple(float(w) / float(s) for w, s in zip(reversed(working), reversed(spacing), strict=True))
     array = shrink(np.asarray(image, dtype=np.float32), steps)
-    low, high = np.percentile(array, (1, 99))
-    body = array[array > low + 0.1 * (high - low)] if high > low else array
-    mean, deviation = float(body.mean(dtype=np.float64)), float(body.std(dtype=np.float64))
+    mean, deviation = levels or _levels(array)
     array = np.clip((array - np.float32(mean)) / np.float32(max(deviation, 1e-6)), -CLIP, CLIP).astype(np.float32)
     z, y, x = image.shape
     return WorkImage(array, (float(working[0]), float(working[1]), float(working[2])), (z, y, x), (steps[0], steps[1], steps[2]))
+
+
+def part_to_working(image: NDArray[np.float32], spacing: Sequence[float], working: Sequence[float], part: tuple[slice, slice, slice]) -> WorkImage:
+    """Put a part of an image on a working grid of its own, normalised as the whole image is.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (z, y, x)
+        Prepared image.
+    spacing : sequence of float
+        Its voxel size along x, y, z in mm.
+    working : sequence of float
+        Working voxel size along x, y, z in mm.
+    part : tuple of slice
+        Along z, y, x; not empty.
+
+    Returns
+    -------
+    WorkImage
+        Of the part; what is restored from it lies in the whole.
+    """
+    steps = tuple(float(w) / float(s) for w, s in zip(reversed(working), reversed(spacing), strict=True))
+    work = to_working(image[part], spacing, working, _levels(shrink(np.asarray(image, dtype=np.float32), steps)))
+    z, y, x = image.shape
+    return replace(work, start=(part[0].start, part[1].start, part[2].start), whole=(z, y, x))
+
+
+def _levels(array: NDArray[np.float32]) -> tuple[float, float]:
+    """Give mean and deviation of the body."""
+    low, high = np.percentile(array, (1, 99))
+    body = array[array > low + 0.1 * (high - low)] if high > low else array
+    return float(body.mean(dtype=np.float64)), float(body.std(dtype=np.float64))
+
+
+def cubic(shape: Sequence[int], spacing: Sequence[float], voxels: int) -> float:
+    """Give the side of cubic voxels so that an image has a given number of them.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Shape (z, y, x) of the image.
+    spacing : sequence of float
+        Its voxel size in mm.
+    voxels : int
+        How many voxels.
+
+    Returns
+    -------
+    float
+        In mm.
+    """
+    return float((np.prod([float(n) for n in shape]) * np.prod([float(s) for s in spacing]) / voxels) ** (1.0 / 3.0))
 
 
 def shrink(array: NDArray[np.float32], steps: Sequence[float]) -> NDArray[np.float32]:
@@ -102,12 +160,16 @@ def restore(array: NDArray[np.float32], image: WorkImage) -> NDArray[np.float32]
 
     Returns
     -------
-    ndarray of float32, shape `image.shape`
-        Values on the prepared grid.
+    ndarray of float32, shape `image.shape`, or `image.whole` where that is given
+        Values on the prepared grid; 0 outside the part that the image shows.
     """
     for axis, (size, step) in enumerate(zip(image.shape, image.steps, strict=True)):
         array = _apply(_lines(array.shape[axis], size, 1.0 / step), array, axis)
-    return np.ascontiguousarray(array)
+    if image.whole is None:
+        return np.ascontiguousarray(array)
+    full = np.zeros(image.whole, dtype=np.float32)
+    full[tuple(slice(first, first + size) for first, size in zip(image.start, image.shape, strict=True))] = array
+    return full
 
 
 def pad_to(array: NDArray[np.float32], factor: Sequence[int]) -> NDArray[np.float32]:

@@ -141,19 +141,20 @@ def segment_task(folder: Path, model: Path, weights: Sequence[Path], scores: Seq
     """
     from sarcofuse.imaging import content_digest, read_mask, read_volume, write_mask
     from sarcofuse.records import Mask
-    from sarcofuse.segment.grid import restore, to_working
+    from sarcofuse.segment.grid import restore
     from sarcofuse.segment.plan import read_plan
-    from sarcofuse.segment.prompting import heed, work_prompt
+    from sarcofuse.segment.prompting import heed, work_image, work_prompt
     from sarcofuse.segment.quality import agreement, judge, signs
 
     volume = read_volume(case.image, case.patient_id)
     truth = None if case.mask is None else read_mask(case.mask, case.patient_id).array
-    work = to_working(volume.array, volume.geometry.spacing, read_plan(model / "plan.json").spacing)
+    plan = read_plan(model / "plan.json")
+    work = work_image(volume, plan, case.prompt)
     chosen = range(len(weights)) if fold is None else [fold]
     notes: list[str] = []
-    see = partial(_see, model, [weights[k] for k in chosen], [scores[k] for k in chosen], work, config, notes)
+    see = partial(_see, model, [weights[k] for k in chosen], [scores[k] for k in chosen], config, notes)
     try:
-        each = see(None if case.prompt is None else work_prompt(case.prompt, volume.geometry, work))
+        each = see(work, None if case.prompt is None else work_prompt(case.prompt, volume.geometry, work))
     except StageError as error:
         raise MaskError(case.patient_id, f"cannot be segmented: {error}") from error
     mean = restore(each[:, 1].mean(axis=0, dtype=np.float32), work)
@@ -174,12 +175,13 @@ def segment_task(folder: Path, model: Path, weights: Sequence[Path], scores: Seq
     if config.fold_masks and fold is None:
         found[FOLDS] = _keep_folds(folder, [heeded(restore(one, work)) for one in each[:, 1]], volume.geometry, refine)
     if case.prompt is not None:
-        found |= {"prompted": case.prompt.kind, **_compared(folder, _automatic(see(None), work, volume.geometry, config.refine), truth)}
+        whole = work_image(volume, plan)
+        found |= {"prompted": case.prompt.kind, **_compared(folder, _automatic(see(whole, None), whole, volume.geometry, config.refine), truth)}
     write_json({**found, "warnings": list(dict.fromkeys(notes)), "mask_digest": content_digest(result)}, folder / "quality.json")
 
 
 def _see(
-    model: Path, weights: Sequence[Path], scores: Sequence[float], work: WorkImage, config: SegmentConfig, notes: list[str], prompt: WorkPrompt | None
+    model: Path, weights: Sequence[Path], scores: Sequence[float], config: SegmentConfig, notes: list[str], work: WorkImage, prompt: WorkPrompt | None
 ) -> NDArray[np.float32]:
     """Give what each network says, with the prompt or without."""
     from sarcofuse.segment.auto3dseg import ensemble_probabilities

@@ -11,6 +11,7 @@ from typing import Any
 from sarcofuse.config.segment import SegmentConfig
 from sarcofuse.errors import StageError
 from sarcofuse.runtime import read_json, write_json
+from sarcofuse.segment.grid import cubic
 from sarcofuse.segment.guidance import guide_plan
 
 FORMAT = 1
@@ -107,6 +108,26 @@ class Plan:
     def channels(self) -> int:
         """Channels of the networks' input."""
         return int(self.network["in_channels"])
+
+    def spacing_for(self, shape: Sequence[int], spacing: Sequence[float]) -> tuple[float, float, float]:
+        """Give the working voxel size of an image, or of a part of it.
+
+        Parameters
+        ----------
+        shape : sequence of int
+            Its shape (z, y, x).
+        spacing : sequence of float
+            Its voxel size along x, y, z in mm.
+
+        Returns
+        -------
+        tuple of float
+            Along x, y, z in mm: always the same, or for cropped images such that all have as many voxels.
+        """
+        if not self.voxels:
+            return self.spacing
+        side = cubic(shape, spacing, self.voxels)
+        return side, side, side
 
 
 def make_plan(stats: Mapping[str, Any], config: SegmentConfig, device: str, seed: int, start: str = "") -> Plan:

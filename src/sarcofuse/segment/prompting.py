@@ -10,11 +10,12 @@ import numpy as np
 
 from sarcofuse.errors import GeometryError, MaskError
 from sarcofuse.records import Geometry, Prompt, PromptKind
-from sarcofuse.segment.guide import TRUST, closeness_to_box, closeness_to_points, closeness_to_rough, guided, middle
+from sarcofuse.segment.guide import FRAME_MM, TRUST, closeness_to_box, closeness_to_points, closeness_to_rough, guided, middle
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from sarcofuse.records import Volume
     from sarcofuse.segment.grid import WorkImage
     from sarcofuse.segment.plan import Plan
 
@@ -81,6 +82,50 @@ def work_prompt(prompt: Prompt, geometry: Geometry, work: WorkImage) -> WorkProm
     if prompt.rough is not None:
         return WorkPrompt("rough", rough=_work_rough(prompt.rough, geometry, work))
     return WorkPrompt("click", points=tuple(_work_place(at, work) for at in to_index(geometry, prompt.click)))
+
+
+def work_image(volume: Volume, plan: Plan, prompt: Prompt | None = None) -> WorkImage:
+    """Put an image on the networks' grid; networks of cropped images see of a box or a rough mask what lies within 20 mm.
+
+    Parameters
+    ----------
+    volume : Volume
+        Prepared image.
+    plan : Plan
+        The plan the networks were trained by.
+    prompt : Prompt, optional
+        What steers the mask.
+
+    Returns
+    -------
+    WorkImage
+        Of the whole image, or of that part.
+    """
+    from sarcofuse.segment.grid import part_to_working, to_working
+
+    spacing = volume.geometry.spacing
+    part = _frame(prompt, volume.geometry) if plan.voxels and prompt is not None else None
+    if part is None:
+        return to_working(volume.array, spacing, plan.spacing_for(volume.array.shape, spacing))
+    return part_to_working(volume.array, spacing, plan.spacing_for([s.stop - s.start for s in part], spacing), part)
+
+
+def _frame(prompt: Prompt, geometry: Geometry) -> tuple[slice, slice, slice] | None:
+    """Give the part of the prepared image around a box or a rough mask; None for clicks, which do not say how large the tumour is."""
+    from sarcofuse.imaging import read_mask
+    from sarcofuse.imaging.places import index_box
+
+    if prompt.box is not None:
+        low, high = (np.asarray(corner)[::-1] for corner in index_box(geometry, prompt.box))
+    elif prompt.rough is not None and (inside := np.argwhere(read_mask(prompt.rough).array)).size:
+        low, high = inside.min(axis=0) - 0.5, inside.max(axis=0) + 0.5
+    else:
+        return None
+    grown = FRAME_MM / np.array(geometry.spacing[::-1])
+    first = np.clip(np.floor(low - grown + 0.5), 0, np.array(geometry.shape) - 1).astype(int)
+    last = np.clip(np.ceil(high + grown + 0.5), first + 1, geometry.shape).astype(int)
+    z, y, x = (slice(int(a), int(b)) for a, b in zip(first, last, strict=True))
+    return z, y, x
 
 
 def network_input(work: WorkImage, prompt: WorkPrompt | None, plan: Plan) -> WorkImage:
@@ -176,8 +221,8 @@ def _touched(prompt: Prompt, geometry: Geometry) -> NDArray[np.bool_] | tuple[sl
 
 
 def _work_place(at: NDArray[np.float64], work: WorkImage) -> Place:
-    """Turn (x, y, z) in prepared voxels to (z, y, x) in working voxels; both grids begin at the same outer corner."""
-    z, y, x = ((float(v) + 0.5) / step - 0.5 for v, step in zip(at[::-1], work.steps, strict=True))
+    """Turn (x, y, z) in prepared voxels to (z, y, x) in working voxels; the working grid begins at the outer corner of its first prepared voxel."""
+    z, y, x = ((float(v) - first + 0.5) / step - 0.5 for v, first, step in zip(at[::-1], work.start, work.steps, strict=True))
     return z, y, x
 
 
@@ -190,4 +235,5 @@ def _work_rough(file: Path, geometry: Geometry, work: WorkImage) -> NDArray[np.f
     if found:
         whose, message = "", f"the rough mask does not lie on the prepared image's grid: {'; '.join(found)}; expected it as the preparation wrote it"
         raise GeometryError(whose, message, file)
-    return shrink(mask.array.astype(np.float32), work.steps)
+    shown = tuple(slice(first, first + size) for first, size in zip(work.start, work.shape, strict=True))
+    return shrink(mask.array[shown].astype(np.float32), work.steps)

@@ -137,20 +137,19 @@ def pseudo_task(folder: Path, patient_id: str, image: Path, planned: Path, netwo
         Folder of the network's weights.
     """
     from sarcofuse.imaging import read_volume
-    from sarcofuse.segment.grid import to_working
     from sarcofuse.segment.network import load_network
-    from sarcofuse.segment.prompting import network_input
+    from sarcofuse.segment.prompting import network_input, work_image
     from sarcofuse.segment.refine import keep_component
     from sarcofuse.segment.training import WEIGHTS
 
     plan = read_plan(planned / "plan.json")
     volume = read_volume(image, patient_id)
-    work = to_working(volume.array, volume.geometry.spacing, plan.spacing)
+    work = work_image(volume, plan)
     with single_thread():
         agreement, mean = flip_agreement(load_network(plan.network, network / WEIGHTS, plan.device), network_input(work, None, plan).array, plan)
     mask = keep_component(mean >= 0.5, mean)
     with atomic_file(folder / "case.npz") as part, part.open("wb") as stream:
-        np.savez(stream, image=work.array.astype(np.float16), label=np.where(mask, 255, 0).astype(np.uint8))
+        np.savez(stream, image=work.array.astype(np.float16), label=np.where(mask, 255, 0).astype(np.uint8), spacing=np.array(work.spacing))
     write_json({"agreement": agreement, "voxels": int(np.count_nonzero(mask))}, folder / PSEUDO)
 
 
