@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sarcofuse.report.blocks import Block
 from sarcofuse.report.plotting import Studio
 from sarcofuse.report.run_folder import RunFolder
-from sarcofuse.report.sections import audit, cohort, curves, deep, explained, headline, honesty, leakage, performance, prompted, segmentation, signatures, subgroups, survival
+from sarcofuse.report.sections import audit, cohort, curves, deep, explained, headline, honesty, leakage, performance, prompted, segmentation, signatures, subgroups, survival, training
 
 Build = Callable[[RunFolder, Studio], list[Block]]
 
@@ -63,6 +63,7 @@ SECTIONS: tuple[Section, ...] = (
             Part("Dice by split", ("metrics.json:segmentation",), segmentation.dice_table),
             Part("steered masks", ("quality.json",), prompted.side_by_side, expected=False),
             Part("quality of each mask", ("quality.json",), segmentation.quality_plot),
+            Part("plan of the networks", ("run.json:segmentation_plan",), training.plan, expected=False),
         ),
     ),
     Section(
