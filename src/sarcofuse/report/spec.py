@@ -24,6 +24,7 @@ from sarcofuse.report.sections import (
     signatures,
     subgroups,
     survival,
+    training,
 )
 
 Build = Callable[[RunFolder, Studio], list[Block]]
@@ -79,6 +80,7 @@ SECTIONS: tuple[Section, ...] = (
             Part("Dice by split", ("metrics.json:segmentation",), segmentation.dice_table),
             Part("steered masks", ("quality.json",), prompted.side_by_side, expected=False),
             Part("quality of each mask", ("quality.json",), segmentation.quality_plot),
+            Part("plan of the networks", ("run.json:segmentation_plan",), training.plan, expected=False),
         ),
     ),
     Section(
