@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sarcofuse.report.blocks import Block
 from sarcofuse.report.plotting import Studio
 from sarcofuse.report.run_folder import RunFolder
-from sarcofuse.report.sections import audit, cohort, curves, deep, explained, headline, honesty, leakage, performance, prompted, segmentation, signatures, subgroups, survival
+from sarcofuse.report.sections import audit, cohort, curves, deep, explained, headline, honesty, judged, leakage, performance, prompted, segmentation, signatures, spread, subgroups, survival
 
 Build = Callable[[RunFolder, Studio], list[Block]]
 
@@ -61,8 +61,11 @@ SECTIONS: tuple[Section, ...] = (
         "Segmentation",
         (
             Part("Dice by split", ("metrics.json:segmentation",), segmentation.dice_table),
+            Part("figures of masks", ("metrics.json:segmentation",), judged.figures, expected=False),
             Part("steered masks", ("quality.json",), prompted.side_by_side, expected=False),
             Part("quality of each mask", ("quality.json",), segmentation.quality_plot),
+            Part("masks judged", ("quality.json",), judged.plots, expected=False),
+            Part("masks to look at", ("quality.json",), judged.review, expected=False),
         ),
     ),
     Section(
@@ -72,6 +75,7 @@ SECTIONS: tuple[Section, ...] = (
             Part("signatures", ("models.json",), signatures.signatures),
             Part("stable features", ("stability.csv",), signatures.stable, expected=False),
             Part("grey levels", ("features/levels.csv",), signatures.levels, expected=False),
+            Part("spread over masks", (spread.FILE,), spread.spread, expected=False),
         ),
     ),
     Section(
