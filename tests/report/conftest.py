@@ -10,9 +10,10 @@ import pytest
 from markupsafe import Markup
 from sklearn.metrics import average_precision_score, brier_score_loss, precision_recall_curve, roc_auc_score, roc_curve
 
-from sarcofuse.config import StudyConfig
+from sarcofuse.config import EvaluationConfig, StudyConfig
+from sarcofuse.evaluation import mask_figures
 from sarcofuse.imaging import write_mask, write_volume
-from sarcofuse.records import Geometry, Mask, Volume
+from sarcofuse.records import Geometry, Mask, MaskQuality, Patient, Volume
 from sarcofuse.runtime import read_json, write_json
 
 SIZES = {"train": (60, 0.35), "internal": (24, 0.33), "external": (30, 0.4)}
@@ -144,13 +145,17 @@ class RunWriter:
                 dice = self._case(patient, split, cases)
             agreement = None if split == "train" else float(np.clip(dice + self.rng.normal(0.06, 0.05), 0, 1))
             steps = {"ensemble": dice - 0.05, "largest": dice - 0.01, "holes": dice}
-            known = {"dice": dice, "steps": steps, "surface_mm": 9.0 - 6 * dice, "volume_error": 0.1}
-            quality.append({"patient_id": patient, "split": split, "source": source, "volume_ml": 80.0, "agreement": agreement, "confidence": 0.9, **known})
+            truth_ml = float(self.rng.uniform(20, 400))
+            ml = truth_ml * float(np.exp(self.rng.normal(0, 0.15)))
+            known = {"dice": dice, "steps": steps, "surface_mm": 9.0 - 6 * dice, "volume_error": ml / truth_ml - 1, "surface_dice": 0.9 * dice, "assd_mm": 3.0 - 2 * dice, "truth_ml": truth_ml}
+            known |= {"lesions": 1 + i % 2, "lesions_found": 1, "lesions_false": i % 3 // 2}
+            said = float(np.clip(dice + self.rng.normal(0, 0.06), 0, 1))
+            known |= {"predicted_dice": said, "predicted_low": max(0.0, said - 0.15), "predicted_high": min(1.0, said + 0.1), "review": said < 0.6}
+            quality.append({"patient_id": patient, "split": split, "source": source, "volume_ml": ml, "agreement": agreement, "confidence": 0.9, **known})
         write_json(cases, self.folder / "cases.json")
         write_json(quality, self.folder / "quality.json")
-        for split in self.sizes:
-            values = [q["dice"] for q in quality if q["split"] == split]
-            self.metrics["segmentation"].append({"split": split, "patients": len(values), "dice_mean": float(np.mean(values)), "dice_median": float(np.median(values))})
+        patients = [Patient(p, s, site="Hospital B" if s == "external" else "Hospital A") for p, s in self.patients]
+        self.metrics |= mask_figures([MaskQuality(**q) for q in quality], patients, EvaluationConfig(bootstrap=100), 0, missed=[self.patients[-1][0]])
 
     def _case(self, patient: str, split: str, cases: list[dict[str, object]]) -> float:
         geometry = Geometry((84, 76, 12), (2.0, 2.0, 5.0))

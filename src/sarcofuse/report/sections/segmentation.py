@@ -66,13 +66,15 @@ def overlays(run: RunFolder, studio: Studio) -> list[Block]:
 def _choice(quality: Mapping[str, Mapping[str, Any]]) -> str:
     if any(q.get("dice") is not None for q in quality.values()):
         return "Chosen by Dice: the worst, those around the median, and the best."
+    if any(q.get("predicted_dice") is not None for q in quality.values()):
+        return "Chosen by predicted Dice: the lowest come first, for these deserve a look."
     if any(q.get("agreement") is not None for q in quality.values()):
         return "Chosen by agreement of the networks: the lowest come first, for these deserve a look."
     return "Chosen evenly over the patients in order."
 
 
 def chosen(cases: Sequence[Mapping[str, Any]], quality: Mapping[str, Mapping[str, Any]], wanted: int) -> list[tuple[Mapping[str, Any], str]]:
-    """Choose whose outlines to show: worst, median and best Dice; else lowest agreement; else evenly.
+    """Choose whose outlines to show: worst, median and best Dice; else lowest predicted Dice; else lowest agreement; else evenly.
 
     Parameters
     ----------
@@ -89,12 +91,12 @@ def chosen(cases: Sequence[Mapping[str, Any]], quality: Mapping[str, Mapping[str
         The entry, and why it was chosen.
     """
     ordered = sorted(cases, key=lambda c: str(c["patient_id"]))
-    for key in ("dice", "agreement"):
+    for key in ("dice", "predicted_dice", "agreement"):
         known = [(value, c) for c in ordered if (value := number(quality.get(str(c["patient_id"]), {}).get(key))) is not None]
         if known:
             known.sort(key=lambda pair: pair[0])
             ranked = [c for _, c in known]
-            if key == "agreement":
+            if key != "dice":
                 return [(c, "") for c in ranked[:wanted]]
             return _spread(ranked, wanted)
     if len(ordered) <= wanted:
@@ -119,6 +121,8 @@ def _overlay_note(case: Mapping[str, Any], quality: Mapping[str, Any] | None, wh
     notes = [SPLIT_NAMES.get(str(case.get("split")), str(case.get("split", "")))]
     if quality and number(quality.get("dice")) is not None:
         notes.append(f"Dice {figure(number(quality['dice']), 2)}")
+    elif quality and number(quality.get("predicted_dice")) is not None:
+        notes.append(f"predicted Dice {figure(number(quality['predicted_dice']), 2)}")
     elif quality and number(quality.get("agreement")) is not None:
         notes.append(f"agreement {figure(number(quality['agreement']), 2)}")
     if steered(quality):
