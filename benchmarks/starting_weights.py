@@ -26,7 +26,8 @@ from sarcofuse.runtime import Engine, digest_file
 from sarcofuse.segment.drawing import FINER
 from sarcofuse.segment.grid import cubic, shrink, to_working
 from sarcofuse.segment.guidance import OWN_WEIGHTS
-from sarcofuse.segment.plan import Plan, make_plan
+from sarcofuse.segment.plan import Plan
+from sarcofuse.segment.planning import make_plan
 from sarcofuse.segment.training import WEIGHTS, train_fold
 
 MARGINS_MM = 12.0, 50.0

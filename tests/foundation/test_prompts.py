@@ -118,7 +118,8 @@ def _plan(channels: int) -> dict[str, Any]:
     from dataclasses import asdict
 
     from sarcofuse.config import SegmentConfig
-    from sarcofuse.segment.plan import FORMAT, make_plan
+    from sarcofuse.segment.plan import FORMAT
+    from sarcofuse.segment.planning import make_plan
     from tests.segment.test_parts import stats
 
     plan = make_plan(stats(), SegmentConfig(), "cpu", 0)

@@ -14,7 +14,8 @@ from sarcofuse.records import Geometry, Prompt
 from sarcofuse.segment.grid import to_working
 from sarcofuse.segment.masking import _see
 from sarcofuse.segment.network import build_network, save_weights
-from sarcofuse.segment.plan import make_plan, write_plan
+from sarcofuse.segment.plan import write_plan
+from sarcofuse.segment.planning import make_plan
 from sarcofuse.segment.prompting import network_input, work_prompt
 from tests.segment.test_parts import stats
 

@@ -18,7 +18,8 @@ from sarcofuse.config.segment import InferenceConfig
 from sarcofuse.errors import StageError
 from sarcofuse.segment.inference import Way, first_way, footprint_gb, probability, stepping_down
 from sarcofuse.segment.network import build_network
-from sarcofuse.segment.plan import Plan, make_plan
+from sarcofuse.segment.plan import Plan
+from sarcofuse.segment.planning import make_plan
 from sarcofuse.segment.quick import quicken
 from sarcofuse.segment.windows import air, starts, weight
 from tests.segment.test_parts import stats

@@ -19,7 +19,8 @@ from sarcofuse.segment.augment import place
 from sarcofuse.segment.group import ALONE
 from sarcofuse.segment.network import build_network, save_weights
 from sarcofuse.segment.objective import loss_of, pyramid
-from sarcofuse.segment.plan import Plan, make_plan
+from sarcofuse.segment.plan import Plan
+from sarcofuse.segment.planning import make_plan
 from sarcofuse.segment.state import fresh
 from tests.segment.test_parts import stats
 from tests.segment.test_training import NETWORK, PLAN

@@ -14,7 +14,8 @@ from sarcofuse.imaging import read_mask, read_volume, write_mask, write_volume
 from sarcofuse.records import Case, Geometry, Mask, Volume
 from sarcofuse.runtime import Engine, read_json
 from sarcofuse.segment import Segmenter, save_segmenter, segment, train
-from sarcofuse.segment.plan import explain, make_plan
+from sarcofuse.segment.plan import explain
+from sarcofuse.segment.planning import make_plan
 from tests.segment.conftest import QUICK, make_case
 from tests.segment.test_parts import stats
 

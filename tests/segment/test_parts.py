@@ -10,7 +10,8 @@ from sarcofuse.config import RefineConfig, SegmentConfig
 from sarcofuse.errors import StageError
 from sarcofuse.segment.folds import assign_folds
 from sarcofuse.segment.grid import pad_to, restore, shrink, to_working
-from sarcofuse.segment.plan import make_plan, read_plan, tumour_diameter, write_plan
+from sarcofuse.segment.plan import read_plan, tumour_diameter, write_plan
+from sarcofuse.segment.planning import make_plan
 from sarcofuse.segment.refine import refine
 
 

@@ -18,7 +18,8 @@ from sarcofuse.metrics.overlap import dice
 from sarcofuse.records import Case, Geometry, Mask, Prompt, Volume
 from sarcofuse.runtime import Engine, digest, digest_file, write_json
 from sarcofuse.segment import Segmenter, auto3dseg, segment
-from sarcofuse.segment.plan import make_plan, write_plan
+from sarcofuse.segment.plan import write_plan
+from sarcofuse.segment.planning import make_plan
 from tests.segment.test_parts import stats
 
 GRID = Geometry((40, 40, 8), (2.0, 2.0, 5.0), (-40.0, -40.0, 0.0))

@@ -17,7 +17,8 @@ from sarcofuse.preprocess import prepare
 from sarcofuse.records import Geometry, Mask, Patient
 from sarcofuse.runtime import Engine, write_json
 from sarcofuse.segment import Segmenter, restore_mask, segment
-from sarcofuse.segment.plan import make_plan, write_plan
+from sarcofuse.segment.plan import write_plan
+from sarcofuse.segment.planning import make_plan
 from sarcofuse.segment.template.segresnetds.scripts import infer
 from tests.segment.test_parts import stats
 

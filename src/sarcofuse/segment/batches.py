@@ -118,7 +118,7 @@ def _placed(samples: Sequence[Sample], plan: Plan, rng: np.random.Generator) -> 
     import torch
 
     pairs = []
-    z, y, x = _common([np.minimum(s.image.shape, plan.shape) for s in samples], plan)
+    z, y, x = _common([_least(s.image.shape, plan.shape) for s in samples], plan)
     for sample in samples:
         on_tumour = plan.tumour_share >= 1.0 or rng.random() < plan.tumour_share
         image, label = place(*sample.floats, (z, y, x), rng, on_tumour=on_tumour)

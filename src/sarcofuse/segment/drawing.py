@@ -137,7 +137,8 @@ def told(image: NDArray[np.float32], label: NDArray[np.float32], spacing: Spacin
         rough = draw_rough(label, spacing, rng)
         closeness = closeness_to_rough(rough, spacing) if rough.any() else None
     elif kind == "box" and low is not None and high is not None:
-        closeness = closeness_to_box(label.shape, *draw_box(low, high, spacing, rng))
+        first, last = draw_box(low, high, spacing, rng)
+        closeness = closeness_to_box(label.shape, first.tolist(), last.tolist())
     elif kind == "click" and low is not None:
         inside = np.argwhere(label > 0.5)
         closeness = closeness_to_points(label.shape, inside[rng.integers(len(inside), size=rng.integers(1, 4))].tolist(), spacing, plan.radius_mm)
@@ -193,7 +194,8 @@ def draw_rough(label: NDArray[np.float32], spacing: Sequence[float], rng: np.ran
     blurred = gaussian_filter(label, rng.uniform(3.0, 8.0) / steps, mode="nearest")
     waves = gaussian_filter(rng.standard_normal(label.shape), 12.0 / steps, mode="nearest")
     moved = blurred + 0.2 * waves / max(float(waves.std()), 1e-6)
-    return (shift(moved, rng.uniform(-1.0, 1.0, size=3) * JITTER_MM / np.sqrt(3.0) / steps, order=1, mode="nearest") > rng.uniform(0.3, 0.7)).astype(np.float32)
+    off = rng.uniform(-1.0, 1.0, size=3) * JITTER_MM / np.sqrt(3.0) / steps
+    return np.asarray(shift(moved, off, order=1, mode="nearest") > rng.uniform(0.3, 0.7), dtype=np.float32)
 
 
 def bounds(label: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | tuple[None, None]:

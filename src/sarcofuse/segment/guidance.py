@@ -6,14 +6,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sarcofuse.config.segment import SegmentConfig
 from sarcofuse.runtime import digest, digest_file
 from sarcofuse.segment.guide import CHANNELS
-
-if TYPE_CHECKING:
-    from sarcofuse.segment.plan import Plan
+from sarcofuse.segment.plan import Plan, axis_values, tumour_diameter
 
 GUIDE = {"gain": 4.0, "bound": 3.0}
 PROMPTS = 0.5
@@ -25,7 +23,7 @@ VOXELS = {"cpu": 20_000, "cuda": 160_000}
 SIDE = {"cpu": 64, "cuda": 128}
 """Longest side of what a network of cropped images sees at once, in voxels."""
 EPOCHS, LEARNING_RATE = 34, 1e-3
-SMALL = {"init_filters": 8, "blocks_down": [0, 1, 1, 1], "blocks_up": [1, 1, 0], "dsdepth": 1}
+SMALL: dict[str, Any] = {"init_filters": 8, "blocks_down": [0, 1, 1, 1], "blocks_up": [1, 1, 0], "dsdepth": 1}
 PHANTOMS, NOTHING = "phantoms", "nothing"
 """What segment.start_from may say instead of a path."""
 OWN_WEIGHTS = Path(__file__).parent / "weights" / "phantoms.safetensors"
@@ -50,8 +48,6 @@ def guide_plan(plan: Plan, stats: Mapping[str, Any], config: SegmentConfig, pati
     Plan
         With a reason for every decision; the same plan where neither prompts nor cropped images are at hand.
     """
-    from sarcofuse.segment.plan import tumour_diameter
-
     found = float(stats.get("middle_dice", 0.0))
     fixed = [name for name in ("spacing", "patch") if getattr(config, name) is not None]
     cropped = found >= CROPPED_DICE and not fixed if config.cropped is None else config.cropped
@@ -74,7 +70,7 @@ def _without_nothing(plan: Plan) -> Plan:
 def _of_cropped(plan: Plan, stats: Mapping[str, Any], config: SegmentConfig, patients: int) -> Plan:
     few = patients < FEW
     kind = "cpu" if few else plan.device
-    side = float(math.prod(_row(stats["image_stats"]["sizemm"]["mean"])) / VOXELS[kind]) ** (1.0 / 3.0)
+    side = float(math.prod(axis_values(stats["image_stats"]["sizemm"]["mean"])) / VOXELS[kind]) ** (1.0 / 3.0)
     network: dict[str, Any] = {**plan.network, "resolution": [1.0, 1.0, 1.0]}
     reasons = {
         **plan.reasons,
@@ -110,9 +106,3 @@ def own_digest() -> str:
         Hexadecimal; empty where the package has none.
     """
     return digest("start", [digest_file(OWN_WEIGHTS)]) if OWN_WEIGHTS.is_file() else ""
-
-
-def _row(value: Any) -> list[float]:  # noqa: ANN401 - DataAnalyzer nests by channel
-    while isinstance(value[0], list):
-        value = value[0]
-    return [float(v) for v in value]

@@ -100,7 +100,7 @@ def closeness_to_rough(share: NDArray[np.float32], spacing: Sequence[float]) -> 
     without = distance_transform_edt(~inside, sampling=sampling)
     half = min(sampling) / 2.0
     signed = np.where(inside, within - half, half - without) / max(float(within.max()) - half, half)
-    return np.clip(signed, FAR, 1.0).astype(np.float32)
+    return np.asarray(np.clip(signed, FAR, 1.0), dtype=np.float32)
 
 
 def middle(shape: Sequence[int], spacing: Sequence[float]) -> tuple[tuple[float, ...], tuple[float, ...]]:

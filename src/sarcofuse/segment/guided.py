@@ -8,7 +8,7 @@ import torch
 from monai.networks.nets.segresnet_ds import SegResNetDS
 
 
-class GuidedSegResNetDS(SegResNetDS):  # type: ignore[misc]
+class GuidedSegResNetDS(SegResNetDS):
     """SegResNetDS whose second input channel, closeness to where the tumour is expected, speaks directly to the output.
 
     The logits are ``bound * tanh(own / bound) + gain * closeness``: what the network makes of the image can move the outline, but cannot deny the middle of a box or
@@ -48,7 +48,7 @@ class GuidedSegResNetDS(SegResNetDS):  # type: ignore[misc]
         expected = (closeness.abs().amax(dim=(1, 2, 3, 4), keepdim=True) > 0).to(x.dtype)
         if isinstance(found, torch.Tensor):
             return self._moved(found, closeness, expected)
-        return [self._moved(one, torch.nn.functional.adaptive_avg_pool3d(closeness, one.shape[2:]), expected) for one in found]
+        return [self._moved(one, torch.nn.functional.adaptive_avg_pool3d(closeness, tuple(one.shape[2:])), expected) for one in found or []]
 
     def _moved(self, own: torch.Tensor, closeness: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
         return expected * (self.bound * torch.tanh(own / self.bound) + self.gain * closeness) + (1.0 - expected) * own

@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sarcofuse.segment.plan import Plan, level_scales
+from sarcofuse.segment.plan import Plan
+from sarcofuse.segment.planning import level_scales
 
 FLOAT = 4
 STATE_COPIES = 6

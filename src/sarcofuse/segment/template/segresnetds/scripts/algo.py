@@ -13,7 +13,8 @@ from sarcofuse.config.segment import SegmentConfig
 from sarcofuse.runtime import plain, read_json, write_text
 from sarcofuse.segment.distributed import gpus_of, train_together
 from sarcofuse.segment.memory import fit
-from sarcofuse.segment.plan import Plan, make_plan, read_plan, write_plan
+from sarcofuse.segment.plan import Plan, read_plan, write_plan
+from sarcofuse.segment.planning import make_plan
 from sarcofuse.segment.template.segresnetds.scripts.infer import InferClass
 from sarcofuse.segment.training import HISTORY, train_fold
 from sarcofuse.segment.transfer import read_start
