@@ -48,7 +48,12 @@ class GuidedSegResNetDS(SegResNetDS):
         expected = (closeness.abs().amax(dim=(1, 2, 3, 4), keepdim=True) > 0).to(x.dtype)
         if isinstance(found, torch.Tensor):
             return self._moved(found, closeness, expected)
-        return [self._moved(one, torch.nn.functional.adaptive_avg_pool3d(closeness, tuple(one.shape[2:])), expected) for one in found or []]
+        return [self._moved(one, _shrunk(closeness, one), expected) for one in found or []]
 
     def _moved(self, own: torch.Tensor, closeness: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
         return expected * (self.bound * torch.tanh(own / self.bound) + self.gain * closeness) + (1.0 - expected) * own
+
+
+def _shrunk(closeness: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    z, y, x = like.shape[2:]
+    return torch.nn.functional.adaptive_avg_pool3d(closeness, (z, y, x))
