@@ -50,22 +50,24 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=3, help="boxes a patient")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--minutes", type=float, default=5.0, help="of training on two cores, all folds together")
+    parser.add_argument("--epochs", type=int, default=None, help="of the real patients; by default as the plan says")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--docs", action="store_true", help="put the tables into docs/benchmarks.md")
     arguments = parser.parse_args()
     if arguments.data:
-        found = real(arguments.data, arguments.draws, arguments.seeds[0], arguments.workers, arguments.docs)
+        found = real(arguments)
     else:
         found = synthetic(arguments.seeds, arguments.minutes, arguments.workers, arguments.docs)
     print(json.dumps(found))
 
 
-def real(data: Path, draws: int, seed: int, workers: int, docs: bool) -> dict[str, object]:
+def real(arguments: argparse.Namespace) -> dict[str, object]:
     """Train on four fifths of the real patients, five times, and draw the others' masks."""
+    data, draws, seed = arguments.data, arguments.draws, arguments.seeds[0]
     names = sorted(folder.name for folder in data.glob("STS_*"))
     patients = [Patient(n, "train", data / n / "MR_T1_image.nii.gz", data / n / "MR_T1_mask.nii.gz") for n in names]
-    config = SegmentConfig(masks="model", folds=FOLDS)
-    with tempfile.TemporaryDirectory() as room, Engine(Path(room) / "cache", workers=workers) as engine:
+    config = SegmentConfig(masks="model", folds=FOLDS, epochs=arguments.epochs)
+    with tempfile.TemporaryDirectory() as room, Engine(Path(room) / "cache", workers=arguments.workers) as engine:
         cases, _ = prepare(patients, PreprocessConfig(n4=False, spacing=None), engine)
         before = _cpu()
         segmenter = segment.train(cases, config, engine, seed)
@@ -85,7 +87,7 @@ def real(data: Path, draws: int, seed: int, workers: int, docs: bool) -> dict[st
     error = float(np.mean([abs(q.predicted_dice - q.dice) for q in judged]))
     constant = float(np.mean([abs(q.dice - np.mean([o.dice for o in judged if o is not q])) for q in judged]))
     found = {"cpu_minutes": round(minutes, 1), "automatic": rows[-1]["automatic"], "prompted": rows[-1]["prompted"], "mae_predicted": error, "mae_of_the_mean": constant}
-    if docs:
+    if arguments.docs:
         errors = f"Predicted against true Dice: mean absolute error {error:.3f}; of the other patients' mean, {constant:.3f}."
         put_in_docs("segmentation-real", f"{table}\n\nTraining took {minutes:.1f} CPU minutes for all {FOLDS} folds. {errors}")
     return found
