@@ -54,10 +54,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--docs", action="store_true", help="put the tables into docs/benchmarks.md")
     arguments = parser.parse_args()
-    if arguments.data:
-        found = real(arguments)
-    else:
-        found = synthetic(arguments.seeds, arguments.minutes, arguments.workers, arguments.docs)
+    found = real(arguments) if arguments.data else synthetic(arguments.seeds, arguments.minutes, arguments.workers, arguments.docs)
     print(json.dumps(found))
 
 

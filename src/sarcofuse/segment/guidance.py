@@ -22,7 +22,7 @@ FEW = 100
 VOXELS = {"cpu": 20_000, "cuda": 160_000}
 SIDE = {"cpu": 64, "cuda": 128}
 """Longest side of what a network of cropped images sees at once, in voxels."""
-EPOCHS, LEARNING_RATE = 34, 1e-3
+EPOCHS, LEARNING_RATE = 68, 1e-3
 SMALL: dict[str, Any] = {"init_filters": 8, "blocks_down": [0, 1, 1, 1], "blocks_up": [1, 1, 0], "dsdepth": 1}
 PHANTOMS, NOTHING = "phantoms", "nothing"
 """What segment.start_from may say instead of a path."""
