@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from sarcofuse.report import write_report
-from sarcofuse.report.blocks import Table
+from sarcofuse.report.blocks import Cell, Table
 from sarcofuse.report.run_folder import RunFolder
-from sarcofuse.report.sections.prompted import side_by_side, steered
+from sarcofuse.report.sections.prompted import side_by_side, split_cell, steered
 from sarcofuse.runtime import read_json, write_json
 from tests.report.conftest import RunWriter
 from tests.report.test_report import page_of, text_of
@@ -28,6 +28,11 @@ def steer(folder: Path) -> None:
 
 def test_words() -> None:
     assert [steered(e) for e in (None, {}, {"prompted": ""}, {"prompted": "box"}, {"prompted": "rough"})] == ["", "", "", "steered by a box", "steered by a rough mask"]
+
+
+def test_rows_of_a_split_say_how_many_were_steered() -> None:
+    assert split_cell({"split": "internal", "prompted": 3}) == Cell("Internal test", "3 of them steered")
+    assert split_cell({"split": "train"}) == Cell("Training")
 
 
 def test_side_by_side(writer) -> None:

@@ -15,9 +15,11 @@ from sarcofuse.config import RefineConfig, SegmentConfig
 from sarcofuse.errors import StageError
 from sarcofuse.imaging import content_digest, read_mask, write_mask, write_volume
 from sarcofuse.metrics.overlap import dice
-from sarcofuse.records import Case, Geometry, Mask, Prompt, Volume
+from sarcofuse.records import Case, Geometry, Mask, MaskQuality, Prompt, Volume
 from sarcofuse.runtime import Engine, digest, digest_file, write_json
-from sarcofuse.segment import Segmenter, auto3dseg, segment
+from sarcofuse.segment import Segmenter, auto3dseg, learn_quality, segment
+from sarcofuse.segment.forecast import SIGNS
+from sarcofuse.segment.masking import fold_cases
 from sarcofuse.segment.plan import write_plan
 from sarcofuse.segment.planning import make_plan
 from tests.segment.test_parts import stats
@@ -157,3 +159,35 @@ def test_networks_of_one_channel_refuse_prompts(tmp_path: Path, engine: Engine) 
         segment(plain, people, CONFIG, engine, out_of_fold=False)
     masked, _, _ = segment(plain, people[:1], CONFIG, engine, out_of_fold=False)
     assert masked[0].prompted == ""
+
+
+def test_every_networks_own_mask_heeds_the_prompt(tmp_path: Path, steered: Segmenter, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second network sees the other block alone: its own mask is left out, and nobody is set aside."""
+
+    def divided(folder: Path, weights: Sequence[Path], scores: Sequence[float], image: Any, **options: object) -> np.ndarray:
+        found = np.zeros((2, 2, *image.array.shape[1:]), np.float32)
+        found[0][(slice(None), *RIGHT)] = 1.0
+        found[1][(slice(None), *LEFT)] = 0.9
+        found[1][(slice(None), *RIGHT)] = 0.1
+        return found
+
+    monkeypatch.setattr(auto3dseg, "ensemble_probabilities", divided)
+    keeping = CONFIG.model_copy(update={"fold_masks": True})
+    (masked,), (found,), aside = segment(steered, [case(tmp_path, CLICK)], keeping, engine, out_of_fold=False)
+    assert (aside, found.dice) == ([], 1.0)
+    own = fold_cases([masked])
+    assert list(own) == [0]
+    assert (read_mask(own[0][0].mask).array == read_mask(masked.mask).array).all()
+
+
+def test_steered_masks_teach_no_forecast_and_get_none(tmp_path: Path, steered: Segmenter, engine: Engine) -> None:
+    automatic = [MaskQuality(f"A-{i}", "train", "out-of-fold", 9.0, None, 0.9, 0.3 + i / 30, signs=dict.fromkeys(SIGNS, 0.5) | {"entropy": 0.01 + i / 20}) for i in range(12)]
+    prompted = [replace(q, patient_id=f"P-{i}", dice=1.0 - i / 30, prompted="box") for i, q in enumerate(automatic)]
+    alone, _ = learn_quality(steered, automatic, CONFIG, engine)
+    both, judged = learn_quality(steered, [*automatic, *prompted], CONFIG, engine)
+    assert both.folder == alone.folder
+    assert all(q.predicted_dice is not None for q in judged[:12])
+    assert all((q.predicted_dice, q.review) == (None, False) for q in judged[12:])
+    few, untouched = learn_quality(steered, [*automatic[:5], *prompted], CONFIG, engine)
+    assert few is steered
+    assert all(q.predicted_dice is None for q in untouched)

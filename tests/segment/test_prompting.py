@@ -202,5 +202,7 @@ def test_nothing_where_the_prompt_says() -> None:
         heed(islands(), Prompt(click=(places(15, 35),)), GRID, 0.5)
     with pytest.raises(MaskError, match="no tumour found at the box"):
         heed(islands(), Prompt(box=(places(10, 0, 0), places(20, 39, 9))), GRID, 0.5)
+    assert not (heed(islands(), Prompt(click=(places(15, 35),)), GRID, 0.5, refuse=False) >= 0.5).any()
+    assert (heed(islands(), None, GRID, 0.5) == islands()).all()
     faint = islands() * np.float32(0.5)
     assert heed(faint, Prompt(click=(places(15, 35),)), GRID, 0.5) is faint, "the refinement says that there is none at all"

@@ -117,7 +117,7 @@ def place_rough(file: Path, geometry: Geometry, patient_id: str = "", label: int
     Parameters
     ----------
     file : Path
-        NIfTI, NRRD or MetaImage file.
+        As for `read_mask`: label map, segmentation of 3D Slicer, DICOM SEG or RTSTRUCT file.
     geometry : Geometry
         Grid of the image.
     patient_id : str
@@ -137,7 +137,7 @@ def place_rough(file: Path, geometry: Geometry, patient_id: str = "", label: int
     PromptError
         If nothing of it lies inside the image.
     """
-    mask = _rough(file, patient_id, label)
+    mask = _rough(file, geometry, patient_id, label)
     found = resample_mask(mask, geometry)
     if not found.array.any():
         found = resample_mask(mask, geometry, "nearest")
@@ -151,13 +151,13 @@ def place_rough(file: Path, geometry: Geometry, patient_id: str = "", label: int
     return found
 
 
-def _rough(file: Path, patient_id: str, label: int | str | None) -> Mask:
+def _rough(file: Path, geometry: Geometry, patient_id: str, label: int | str | None) -> Mask:
     try:
-        return read_mask(file, patient_id)
+        return read_mask(file, patient_id, grid=geometry)
     except MaskError:
         if label is None:
             raise
-        return read_mask(file, patient_id, label)
+        return read_mask(file, patient_id, label, geometry)
 
 
 def _middle(box: Sequence[Sequence[float]]) -> tuple[float, float, float]:

@@ -254,7 +254,7 @@ class MaskQuality:
     signs : mapping of str to float
         What is seen of the quality without a truth, by name.
     predicted_dice : float or None
-        Dice predicted from the signs; of a training patient by a model that was learned without the patient. None where none was learned.
+        Dice predicted from the signs; of a training patient by a model that was learned without the patient. None where none was learned, and of steered masks.
     predicted_low, predicted_high : float or None
         Between which the Dice of nine such patients in ten is expected.
     review : bool

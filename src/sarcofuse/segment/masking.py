@@ -160,20 +160,15 @@ def segment_task(folder: Path, model: Path, weights: Sequence[Path], scores: Seq
     mean = restore(each[:, 1].mean(axis=0, dtype=np.float32), work)
     once = restore(each[:, 0].mean(axis=0, dtype=np.float32), work)
     agreed = agreement(each[:, 1], mean, work, config.refine) if fold is None and len(weights) > 1 else None
-    refine = config.refine
-
-    def heeded(probability: NDArray[np.float32]) -> NDArray[np.float32]:
-        return probability if case.prompt is None else heed(probability, case.prompt, volume.geometry, refine.threshold)
-
-    mean = heeded(mean)
-    if case.prompt is not None:
-        refine = refine if case.prompt.box else refine.model_copy(update={"keep": "all"})  # whatever was pointed at stays
+    heeded = partial(heed, prompt=case.prompt, geometry=volume.geometry, threshold=config.refine.threshold)
+    mean, pointed = heeded(mean), case.prompt is not None and case.prompt.box is None
+    refine = config.refine.model_copy(update={"keep": "all"}) if pointed else config.refine  # whatever was pointed at stays
     mask, steps = _refined(once, mean, truth, volume.geometry.spacing, refine, case.patient_id)
     result = Mask(mask.astype(np.uint8), volume.geometry)
     write_mask(result, folder / "mask.nii.gz")
     found = {**judge(result, mean, truth, steps), "agreement": agreed, "signs": signs(each, work.spacing, config.refine)}
     if config.fold_masks and fold is None:
-        found[FOLDS] = _keep_folds(folder, [heeded(restore(one, work)) for one in each[:, 1]], volume.geometry, refine)
+        found[FOLDS] = _keep_folds(folder, [heeded(restore(one, work), refuse=False) for one in each[:, 1]], volume.geometry, refine)
     if case.prompt is not None:
         whole = work_image(volume, plan)
         found |= {"prompted": case.prompt.kind, **_compared(folder, _automatic(see(whole, None), whole, volume.geometry, config.refine), truth)}

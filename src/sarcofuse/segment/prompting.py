@@ -160,19 +160,21 @@ def network_input(work: WorkImage, prompt: WorkPrompt | None, plan: Plan) -> Wor
     return replace(work, array=guided(work.array, closeness, TRUST[prompt.kind]))
 
 
-def heed(probability: NDArray[np.float32], prompt: Prompt, geometry: Geometry, threshold: float) -> NDArray[np.float32]:
+def heed(probability: NDArray[np.float32], prompt: Prompt | None, geometry: Geometry, threshold: float, *, refuse: bool = True) -> NDArray[np.float32]:
     """Leave what a prompt speaks of: the components that box or rough mask touch, or that lie nearest to each click.
 
     Parameters
     ----------
     probability : ndarray of float32, shape (z, y, x)
         Tumour probability on the prepared grid.
-    prompt : Prompt
-        What was pointed at; a rough mask as it lies on that grid.
+    prompt : Prompt or None
+        What was pointed at; a rough mask as it lies on that grid. None leaves all as it is.
     geometry : Geometry
         The prepared grid.
     threshold : float
         Probability from which a voxel belongs to the mask.
+    refuse : bool
+        Whether to raise an error where no component is left, and not to leave none.
 
     Returns
     -------
@@ -186,11 +188,13 @@ def heed(probability: NDArray[np.float32], prompt: Prompt, geometry: Geometry, t
     """
     from scipy.ndimage import label
 
+    if prompt is None:
+        return probability
     labels, count = label(probability >= threshold, structure=np.ones((3, 3, 3)))
     if not count:
         return probability
     kept = _near_clicks(labels, prompt, geometry) if prompt.click else set(np.unique(labels[_touched(prompt, geometry)]).tolist()) - {0}
-    if not kept:
+    if not kept and refuse:
         whose, what = "", "rough mask" if prompt.kind == "rough" else prompt.kind
         message = f"no tumour found at the {what}: the networks see {count} elsewhere and none there. Look whether the {what} is where it should be, or draw the mask by hand"
         raise MaskError(whose, message)

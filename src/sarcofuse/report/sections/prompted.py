@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sarcofuse.records import SPLITS
-from sarcofuse.report.blocks import Block, Table, figure
+from sarcofuse.report.blocks import Block, Cell, Table, figure
 from sarcofuse.report.plotting import Studio
 from sarcofuse.report.run_folder import SPLIT_NAMES, RunFolder, number
 
@@ -30,6 +30,23 @@ def steered(entry: Mapping[str, Any] | None) -> str:
     """
     kind = str((entry or {}).get("prompted") or "")
     return f"steered by a {NAMES.get(kind, kind)}" if kind else ""
+
+
+def split_cell(entry: Mapping[str, Any]) -> Cell:
+    """Name the split of a row of figures, and say where steered masks are among them.
+
+    Parameters
+    ----------
+    entry : mapping
+        Row of the list ``segmentation`` of metrics.json.
+
+    Returns
+    -------
+    Cell
+        The split; below it, how many of its masks were steered.
+    """
+    count = entry.get("prompted")
+    return Cell(SPLIT_NAMES.get(str(entry.get("split")), str(entry.get("split", ""))), f"{count} of them steered" if count else "")
 
 
 def side_by_side(run: RunFolder, studio: Studio) -> list[Block]:

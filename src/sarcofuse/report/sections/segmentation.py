@@ -11,10 +11,10 @@ import numpy as np
 
 from sarcofuse.errors import CaseError
 from sarcofuse.records import SPLITS
-from sarcofuse.report.blocks import ABSENT, Block, Gallery, Paragraph, Picture, Table, figure
+from sarcofuse.report.blocks import ABSENT, Block, Cell, Gallery, Paragraph, Picture, Table, figure
 from sarcofuse.report.plotting import GIVEN, INK, MUTED, SPLIT_COLOURS, USED, Studio
 from sarcofuse.report.run_folder import SPLIT_NAMES, RunFolder, number
-from sarcofuse.report.sections.prompted import steered
+from sarcofuse.report.sections.prompted import split_cell, steered
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -199,14 +199,14 @@ def dice_table(run: RunFolder, studio: Studio) -> list[Block]:
         What to print.
     """
     del studio
-    rows = []
+    rows: list[list[Cell | str]] = []
     entries = {str(e.get("split")): e for e in run.metrics["segmentation"]}
     for split in (s for s in SPLITS if s in entries):
         entry = entries[split]
         surface, error = (_median(run, split, key) for key in ("surface_mm", "volume_error"))
         how = sorted({str(q.get("source")) for q in run.quality if q.get("split") == split})
         dice = (figure(number(entry.get(k))) for k in ("dice_mean", "dice_median"))
-        rows.append([SPLIT_NAMES[split], ", ".join(how) or ABSENT, str(entry.get("patients", ABSENT)), *dice, figure(surface, 1), ABSENT if error is None else f"{figure(100 * error, 0)}%"])
+        rows.append([split_cell(entry), ", ".join(how) or ABSENT, str(entry.get("patients", ABSENT)), *dice, figure(surface, 1), ABSENT if error is None else f"{figure(100 * error, 0)}%"])
     caption = (
         "Automatic masks against the given ones. Out-of-fold masks come from networks that never saw the patient; the ensemble's come from all networks. "
         "Surface: 95th percentile of the distance between the two surfaces. Volume: (automatic − given) / given. The published study reports a Dice of 0.728 after refinement, on another cohort."
