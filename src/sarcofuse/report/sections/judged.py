@@ -23,6 +23,8 @@ _PREDICTED = (
     "For training patients the prediction was learned without the patient. "
 )
 _VOLUMES = "Volume of the automatic mask over that of the given one, against their geometric mean: the line is the bias, the dashed lines are the limits of agreement, the bands their intervals"
+_ROUND_ML = [m * 10.0**k for k in range(-2, 5) for m in (1, 2, 5)]
+_ROUND_RATIOS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.33, 0.5, 0.67, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0]
 _MARKS = {"train": "o", "internal": "^", "external": "s"}
 
 
@@ -135,7 +137,7 @@ def _draw_predicted(axes: Axes, run: RunFolder, entries: Sequence[Mapping[str, A
 
 
 def _draw_volumes(axes: Axes, run: RunFolder, entries: Sequence[Mapping[str, Any]]) -> None:
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     for split in SPLITS:
         pairs = [(float(q["volume_ml"]), float(q["truth_ml"])) for q in entries if q.get("split") == split and (number(q.get("volume_ml")) or 0) > 0]
@@ -149,9 +151,10 @@ def _draw_volumes(axes: Axes, run: RunFolder, entries: Sequence[Mapping[str, Any
             axes.axhspan(score.low, score.high, color=MUTED, alpha=0.13, lw=0)
     axes.axhline(1.0, color=MUTED, lw=0.8, ls=":")
     axes.set(xscale="log", yscale="log", xlabel="Mean volume in ml", ylabel="Automatic / given volume", title="Volumes (Bland-Altman)")
-    for axis in (axes.xaxis, axes.yaxis):
+    for axis, (low, high), round_ones in ((axes.xaxis, axes.get_xlim(), _ROUND_ML), (axes.yaxis, axes.get_ylim(), _ROUND_RATIOS)):
+        axis.set_major_locator(FixedLocator([v for v in round_ones if low <= v <= high]))
         axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
-        axis.set_minor_formatter(NullFormatter())
+        axis.set_minor_locator(NullLocator())
     axes.grid(visible=True)
 
 
