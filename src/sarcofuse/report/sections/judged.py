@@ -207,7 +207,7 @@ def _groups(run: RunFolder, studio: Studio) -> list[Block]:
 
 
 def review(run: RunFolder, studio: Studio) -> list[Block]:
-    """List the masks whose predicted Dice is below the limit, worst first.
+    """List the masks to look at, worst first: of a predicted Dice below the limit, or beside which another structure is almost as likely.
 
     Parameters
     ----------
@@ -227,16 +227,18 @@ def review(run: RunFolder, studio: Studio) -> list[Block]:
         return []
     flagged, below = [q for q in rated if q.get("review")], figure(number(run.setting("segment", "review_below", default=0.6)), 2)
     if not flagged:
-        return [Paragraph(f"No mask has a predicted Dice below {below}.")]
+        return [Paragraph(f"No mask has a predicted Dice below {below} or a rival.")]
     rows: list[list[Cell | str]] = []
     for q in flagged[:_SHOWN]:
         low, high = number(q.get("predicted_low")), number(q.get("predicted_high"))
         said = Cell(figure(float(q["predicted_dice"]), 2), "" if low is None or high is None else f"{figure(low, 2)} to {figure(high, 2)}")
         split = SPLIT_NAMES.get(str(q.get("split")), str(q.get("split")))
-        rows.append([run.numbering.label(str(q.get("patient_id"))), split, said, figure(number(q.get("dice")), 2), figure(number(q.get("volume_ml")), 1), figure(number(q.get("confidence")), 2)])
+        known = (number(q.get("dice")), number((q.get("signs") or {}).get("share_kept")), number(q.get("confidence")))
+        rows.append([run.numbering.label(str(q.get("patient_id"))), split, said, *(figure(v, 2) for v in known), figure(number(q.get("volume_ml")), 1)])
     rest = f" {len(flagged) - _SHOWN} more follow in quality.csv." if len(flagged) > _SHOWN else ""
     caption = (
-        f"Masks to look at, worst first: {count(len(flagged), 'mask')} of {len(rated)} with a predicted Dice below {below} (segment.review_below). "
+        f"Masks to look at, worst first: {count(len(flagged), 'mask')} of {len(rated)}, with a predicted Dice below {below} (segment.review_below), or with another structure "
+        "that is almost as likely: kept is the share of the probability that lies in the part taken for the tumour, and below 0.75 the tumour may be elsewhere. "
         f"Below the prediction, where nine such masks in ten are expected; beside it the true Dice, where a mask was given. Confidence: mean tumour probability inside the mask.{rest}"
     )
-    return [Table(caption, ("Patient", "Split", "Predicted Dice", "Dice", "Volume in ml", "Confidence"), rows, labels=2)]
+    return [Table(caption, ("Patient", "Split", "Predicted Dice", "Dice", "Kept", "Confidence", "Volume in ml"), rows, labels=2)]
