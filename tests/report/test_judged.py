@@ -57,7 +57,7 @@ def test_none_to_look_at(folder: Path, studio: Studio) -> None:
     write_json([{**q, "review": False} for q in read_json(folder / "quality.json")], folder / "quality.json")
     (says,) = judged.review(RunFolder(folder), studio)
     assert isinstance(says, Paragraph)
-    assert says.text == "No mask has a predicted Dice below 0.60."
+    assert says.text == "No mask has a predicted Dice below 0.60 or a rival."
 
 
 def test_everything_is_drawn(folder: Path, studio: Studio) -> None:

@@ -21,6 +21,7 @@ from sarcofuse.segment.grid import restore, to_working
 from sarcofuse.segment.inference import probability
 from sarcofuse.segment.network import load_network
 from sarcofuse.segment.quality import SIGNS, network_signs, signs
+from sarcofuse.segment.rating import rated
 from sarcofuse.segment.refine import refine
 from tests.segment.conftest import QUICK
 
@@ -177,6 +178,15 @@ def test_every_mask_has_a_predicted_dice(judged: tuple[Segmenter, list[MaskQuali
         assert found.dice is None
         assert found.predicted_dice == model.forecast.predict(found.signs)
         assert found.review is strict
+
+
+def test_a_rival_structure_is_told(judged: tuple[Segmenter, list[MaskQuality]]):
+    model, quality = judged
+    sure = replace(quality[0], signs={**quality[0].signs, "share_kept": 0.76})
+    (calm, doubted) = rated([sure, replace(sure, signs={**sure.signs, "share_kept": 0.7})], model.forecast, 0.0)
+    assert not calm.review
+    assert doubted.review
+    assert doubted.predicted_low == 0.0
 
 
 def test_saved_with_the_model_and_checked(judged: tuple[Segmenter, list[MaskQuality]], segmenter: Segmenter, tmp_path: Path):

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from sarcofuse.records import MaskQuality
 
-DOUBT = "the mask's predicted Dice is {:.2f} ({:.2f} to {:.2f}), below {:g}: look at the mask before the risk is believed"
+DOUBT = "the mask's predicted Dice is {:.2f} ({:.2f} to {:.2f}){}: look at the mask before the risk is believed"
+RIVAL = ", and another structure is almost as likely to be the tumour"
 
 
 def mask_doubts(quality: Sequence[MaskQuality], below: float) -> dict[str, str]:
@@ -24,4 +25,9 @@ def mask_doubts(quality: Sequence[MaskQuality], below: float) -> dict[str, str]:
     dict of str to str
         Warning by patient.
     """
-    return {q.patient_id: DOUBT.format(q.predicted_dice, q.predicted_low, q.predicted_high, below) for q in quality if q.review and q.predicted_dice is not None}
+    found = {}
+    for q in quality:
+        if q.review and q.predicted_dice is not None:
+            why = f", below {below:g}" if q.predicted_dice < below else RIVAL
+            found[q.patient_id] = DOUBT.format(q.predicted_dice, q.predicted_low, q.predicted_high, why)
+    return found

@@ -258,7 +258,7 @@ class MaskQuality:
     predicted_low, predicted_high : float or None
         Between which the Dice of nine such patients in ten is expected.
     review : bool
-        Whether the predicted Dice is below the limit under which a person should look at the mask.
+        Whether a person should look at the mask: its predicted Dice is below the limit, or another structure is almost as likely to be the tumour.
     """
 
     patient_id: str

@@ -31,7 +31,8 @@ def to_review(quality: Sequence[MaskQuality], below: float) -> list[str]:
     if not worst:
         return []
     named = ", ".join(f"patient {q.patient_id} ({q.predicted_dice:.2f})" for q in worst[:5])
-    return [f"{len(worst)} of {len(quality)} automatic masks have a predicted Dice below {below:g} and should be looked at, worst first: {named}{' ...' if len(worst) > 5 else ''}"]
+    why = f"the predicted Dice is below {below:g}, or another structure is almost as likely to be the tumour"
+    return [f"{len(worst)} of {len(quality)} automatic masks should be looked at ({why}), worst first: {named}{' ...' if len(worst) > 5 else ''}"]
 
 
 def scanners(file: Path) -> dict[str, str]:

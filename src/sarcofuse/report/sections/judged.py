@@ -23,6 +23,8 @@ _PREDICTED = (
     "For training patients the prediction was learned without the patient. "
 )
 _VOLUMES = "Volume of the automatic mask over that of the given one, against their geometric mean: the line is the bias, the dashed lines are the limits of agreement, the bands their intervals"
+_ROUND_ML = [m * 10.0**k for k in range(-2, 5) for m in (1, 2, 5)]
+_ROUND_RATIOS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.33, 0.5, 0.67, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0]
 _MARKS = {"train": "o", "internal": "^", "external": "s"}
 
 
@@ -135,7 +137,7 @@ def _draw_predicted(axes: Axes, run: RunFolder, entries: Sequence[Mapping[str, A
 
 
 def _draw_volumes(axes: Axes, run: RunFolder, entries: Sequence[Mapping[str, Any]]) -> None:
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     for split in SPLITS:
         pairs = [(float(q["volume_ml"]), float(q["truth_ml"])) for q in entries if q.get("split") == split and (number(q.get("volume_ml")) or 0) > 0]
@@ -149,9 +151,10 @@ def _draw_volumes(axes: Axes, run: RunFolder, entries: Sequence[Mapping[str, Any
             axes.axhspan(score.low, score.high, color=MUTED, alpha=0.13, lw=0)
     axes.axhline(1.0, color=MUTED, lw=0.8, ls=":")
     axes.set(xscale="log", yscale="log", xlabel="Mean volume in ml", ylabel="Automatic / given volume", title="Volumes (Bland-Altman)")
-    for axis in (axes.xaxis, axes.yaxis):
+    for axis, (low, high), round_ones in ((axes.xaxis, axes.get_xlim(), _ROUND_ML), (axes.yaxis, axes.get_ylim(), _ROUND_RATIOS)):
+        axis.set_major_locator(FixedLocator([v for v in round_ones if low <= v <= high]))
         axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
-        axis.set_minor_formatter(NullFormatter())
+        axis.set_minor_locator(NullLocator())
     axes.grid(visible=True)
 
 
@@ -204,7 +207,7 @@ def _groups(run: RunFolder, studio: Studio) -> list[Block]:
 
 
 def review(run: RunFolder, studio: Studio) -> list[Block]:
-    """List the masks whose predicted Dice is below the limit, worst first.
+    """List the masks to look at, worst first: of a predicted Dice below the limit, or beside which another structure is almost as likely.
 
     Parameters
     ----------
@@ -224,16 +227,18 @@ def review(run: RunFolder, studio: Studio) -> list[Block]:
         return []
     flagged, below = [q for q in rated if q.get("review")], figure(number(run.setting("segment", "review_below", default=0.6)), 2)
     if not flagged:
-        return [Paragraph(f"No mask has a predicted Dice below {below}.")]
+        return [Paragraph(f"No mask has a predicted Dice below {below} or a rival.")]
     rows: list[list[Cell | str]] = []
     for q in flagged[:_SHOWN]:
         low, high = number(q.get("predicted_low")), number(q.get("predicted_high"))
         said = Cell(figure(float(q["predicted_dice"]), 2), "" if low is None or high is None else f"{figure(low, 2)} to {figure(high, 2)}")
         split = SPLIT_NAMES.get(str(q.get("split")), str(q.get("split")))
-        rows.append([run.numbering.label(str(q.get("patient_id"))), split, said, figure(number(q.get("dice")), 2), figure(number(q.get("volume_ml")), 1), figure(number(q.get("confidence")), 2)])
+        known = (number(q.get("dice")), number((q.get("signs") or {}).get("share_kept")), number(q.get("confidence")))
+        rows.append([run.numbering.label(str(q.get("patient_id"))), split, said, *(figure(v, 2) for v in known), figure(number(q.get("volume_ml")), 1)])
     rest = f" {len(flagged) - _SHOWN} more follow in quality.csv." if len(flagged) > _SHOWN else ""
     caption = (
-        f"Masks to look at, worst first: {count(len(flagged), 'mask')} of {len(rated)} with a predicted Dice below {below} (segment.review_below). "
+        f"Masks to look at, worst first: {count(len(flagged), 'mask')} of {len(rated)}, with a predicted Dice below {below} (segment.review_below), or with another structure "
+        "that is almost as likely: kept is the share of the probability that lies in the part taken for the tumour, and below 0.75 the tumour may be elsewhere. "
         f"Below the prediction, where nine such masks in ten are expected; beside it the true Dice, where a mask was given. Confidence: mean tumour probability inside the mask.{rest}"
     )
-    return [Table(caption, ("Patient", "Split", "Predicted Dice", "Dice", "Volume in ml", "Confidence"), rows, labels=2)]
+    return [Table(caption, ("Patient", "Split", "Predicted Dice", "Dice", "Kept", "Confidence", "Volume in ml"), rows, labels=2)]
