@@ -100,6 +100,10 @@ def fitted(run: RunFolder, studio: Studio) -> list[Block]:
         network = run.setting("deep", "backbone", default=ABSENT)
         whom = "training patients' images and masks (segmentation)" if "segresnet" in str(network) else "other images, before this study (frozen)"
         rows.append([f"Deep network ({network})", whom, "every patient alike"])
+        mode = run.setting("deep", "fine_tune", "mode", default="none")
+        if mode != "none":
+            whom = f"training patients and their outcomes, {outer} folds, anew in every outer fold"
+            rows.append([f"Fine-tuning of the deep network ({mode})", whom, "out-of-fold for training patients, mean of the networks for the others"])
     rows += [
         ["Imputation, scaling, pruning of correlated features, LASSO", f"training patients, penalty by {inner} inner folds", applied],
         ["Classifiers and their tuning", f"training patients, {outer} outer folds", applied],
