@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sarcofuse.bundle import load_bundle
+from sarcofuse.bundle import explain_deep, load_bundle
 from sarcofuse.config import StudyConfig, write_study
+from sarcofuse.errors import BundleError
 from sarcofuse.imaging import write_mask, write_volume
 from sarcofuse.metrics import auc
 from sarcofuse.records import Outcomes, Patient
@@ -80,6 +81,8 @@ def test_the_bundle_predicts_to_the_last_bit(tuned: RunResult, home: Path) -> No
     risks, aside = bundle.predict([patient(home, i) for i in (TRAIN + 3, TRAIN)])
     assert not aside
     assert [r.risk for r in risks] == [known[f"P{TRAIN + 3}"], known[f"P{TRAIN}"]]
+    with pytest.raises(BundleError, match="learnt the outcome"):
+        explain_deep(bundle, home / "00.nii.gz", home / "00m.nii.gz")
     names = {Path(n).name for n in bundle.manifest.files if n.startswith("networks/")}
     assert names == {"recipe.json", "network.safetensors", "notes.json"}
     assert json.loads((bundle.folder / "networks" / "recipe.json").read_text())["settings"]["head"] == "attention"

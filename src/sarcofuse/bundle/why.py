@@ -164,12 +164,15 @@ def explain_patients(
     Raises
     ------
     BundleError
-        If the bundle has no imaging half, or none of its models reads deep features.
+        If the bundle has no imaging half, none of its models reads deep features, or its networks learnt the outcome.
     """
     from sarcofuse.imaging import write_volume
 
     if not bundle.manifest.imaging or DEEP not in bundle.manifest.columns:
         message = f"bundle {bundle.folder.name} has no deep features taken from images, so there is nothing to map; expected the bundle of a study that ran on images with deep features"
+        raise BundleError(message)
+    if bundle.manifest.networks is not None:
+        message = f"the networks of bundle {bundle.folder.name} learnt the outcome (deep.fine_tune), and a mean over several networks has no such map; expected a study with deep.fine_tune.mode: none"
         raise BundleError(message)
     use = bundle.manifest.segment.masks != "model" if given_masks is None else given_masks
     with tempfile.TemporaryDirectory(prefix="sarcofuse-") as room:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sarcofuse.config.deep import DeepConfig
+from sarcofuse.config.deep import DeepConfig, FineTuneConfig
 from sarcofuse.deep import ahead
 from sarcofuse.deep.contact import write_contact, write_png
 from sarcofuse.deep.crops import check_drawn
@@ -316,7 +316,7 @@ def read_config(backbone_name: str | None, settings: DeepConfig | Mapping[str, o
 
 
 def _tasks(cases: Sequence[Case], config: DeepConfig, source: Source) -> list[Task]:
-    settings = config.model_copy(update={"weights": None, "device": "auto"})
+    settings = config.model_copy(update={"weights": None, "device": "auto", "head": "pool", "fine_tune": FineTuneConfig()})  # of no account to features as they came
     shared = (VERSION, settings, source.digest, source.device)
     return [Task(c.patient_id, digest(*shared, c.image_digest, c.mask_digest), (c.patient_id, c.image, c.mask, settings, source)) for c in cases]
 
