@@ -173,3 +173,15 @@ def test_an_image_without_contrast_is_black():
     low, high = grey_window(volume.array)
     assert (low, high) == (7.0, 8.0)
     assert make_crops(volume, mask, DeepConfig(), SIZE).pictures.max() == 0
+
+
+def test_the_grey_window_is_that_of_numpys_percentiles():
+    rng = np.random.default_rng(0)
+    for k in range(60):
+        array = (rng.normal(size=tuple(rng.integers(2, 24, 3))) * 100).astype(np.float32)
+        if k % 3:
+            array = np.where(rng.random(array.shape) < rng.random(), array, 0).astype(np.float32)
+        air, bright = (float(v) for v in np.percentile(array, (1.0, 99.5)))
+        body = array[array > air + 0.1 * (bright - air)]
+        high = float(np.percentile(body, 99.5)) if body.size else bright
+        assert grey_window(array) == pytest.approx((air, high if high > air else air + 1.0), rel=1e-5, abs=1e-4)

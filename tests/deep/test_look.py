@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 
 import numpy as np
@@ -231,3 +232,24 @@ def test_contact_sheets_hold_24_patients(make_case, toy, tmp_path):
     assert [s.name for s in sheets] == ["contact-01.png", "contact-02.png"]
     assert sitk.GetArrayFromImage(sitk.ReadImage(str(sheets[0]))).shape == (24 * 224 + 23 * 4, 224)
     assert write_contact({}, tmp_path / "none") == []
+
+
+def test_the_next_patient_is_loaded_meanwhile_and_a_bad_one_is_told_when_asked_for(make_case, toy, tmp_path, monkeypatch):
+    from sarcofuse.deep import ahead, stage
+
+    toy()
+    monkeypatch.setattr(stage, "available_cores", lambda: 8)
+    started = []
+    own = ahead.start
+    monkeypatch.setattr(ahead, "start", lambda files: (started.append(files[0].name), own(files)))
+    cases = [make_case(f"P{i}", seed=i) for i in range(3)]
+    broken = dataclasses.replace(cases[1], image=tmp_path / "gone.nii.gz", image_digest="gone")
+    config = DeepConfig(crop="largest", **LAST)
+    table, aside = extract([cases[0], cases[2], broken], config, Engine(tmp_path / "cache", scheduler="serial", progress=False))
+    assert started == ["P2_image.nii.gz", "gone.nii.gz"]
+    assert [a.patient_id for a in aside] == ["P1"]
+    assert "gone.nii.gz" in aside[0].reason
+    monkeypatch.setattr(stage, "available_cores", lambda: 1)
+    again, _ = extract([cases[0], cases[2]], config, Engine(tmp_path / "other", scheduler="serial", progress=False))
+    assert len(started) == 2
+    assert again.values.tobytes() == table.values.tobytes()

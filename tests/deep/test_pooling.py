@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sarcofuse.deep.pooling import pool_maps, weights_for
+from sarcofuse.deep.pooling import RIM_MM, RING_MM, pool_maps, weights_for
 
 
 @pytest.fixture
@@ -77,3 +77,44 @@ def test_volumes_are_pooled_likewise():
     features, region = torch.arange(16.0).reshape(1, 2, 2, 2, 2), np.zeros((4, 4, 4), dtype=np.float32)
     region[:2, :2, :2] = 1.0
     assert pool_maps([features], [region], "masked").tolist() == [0.0, 8.0]
+
+
+@pytest.mark.parametrize("length", [0.05, 0.25, 0.5, 1.0, 3.7])
+def test_regions_are_those_of_scipys_distance_transform(length):
+    from scipy.ndimage import distance_transform_edt
+
+    rng = np.random.default_rng(0)
+    for _ in range(8):
+        rows, columns = (int(n) for n in rng.integers(20, 260, 2))
+        y, x = np.ogrid[:rows, :columns]
+        tumour = np.zeros((rows, columns), dtype=np.float32)
+        for _ in range(3):
+            tumour[((y - rng.integers(rows)) ** 2 + (x - rng.integers(columns)) ** 2) < rng.integers(2, rows) ** 2 / 6] = 1.0
+        inside = tumour > 0
+        assert inside.any()
+        assert not inside.all()
+        outwards, inwards = (distance_transform_edt(region, sampling=(length, length)) for region in (~inside, inside))
+        _, rim, ring = weights_for("regions", tumour, (length, length))
+        for found, distance, reach in ((rim > 0, np.where(inside, inwards, outwards), RIM_MM), ((ring > 0) | inside, outwards, RING_MM)):
+            clear = np.abs(distance - reach) > 1e-9  # where rounding does not decide
+            assert np.array_equal(found[clear], (distance <= reach)[clear])
+        assert not (ring * inside).any()
+
+
+def test_a_picture_that_is_all_tumour_has_neither_rim_nor_surroundings():
+    _, rim, ring = weights_for("regions", np.ones((12, 12), dtype=np.float32), (1.0, 1.0))
+    assert not rim.any()
+    assert not ring.any()
+
+
+@pytest.mark.parametrize("size", [(112, 112), (14, 14), (27, 27), (55, 13)])
+def test_cells_are_averaged_as_torchs_adaptive_pooling_does(size):
+    rng = np.random.default_rng(0)
+    weights = [rng.uniform(size=(224, 224)).astype(np.float32), (rng.uniform(size=(224, 224)) > 0.99).astype(np.float32)]
+    features = [torch.from_numpy(rng.standard_normal((1, 4, 28, 28)).astype(np.float32)), torch.from_numpy(rng.standard_normal((1, 3, *size)).astype(np.float32))]
+    expected = []
+    for weight in weights:
+        for own in features:
+            shares = torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(weight).double()[None, None], own.shape[2:])[0, 0]
+            expected.append(((own[0].double() * shares).sum((1, 2)) / shares.sum()).numpy())
+    assert pool_maps(features, weights, "regions") == pytest.approx(np.concatenate(expected), rel=1e-9)

