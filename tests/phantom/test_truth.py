@@ -9,8 +9,8 @@ import pytest
 from scipy.stats import rankdata
 
 from sarcofuse.errors import ConfigError
-from sarcofuse.phantom import SOURCES, Latents, bayes_auc
-from sarcofuse.phantom.truth import ALPHA, BETA, WEIGHTS, draw_latents
+from sarcofuse.phantom import SOURCES, Latents, bayes_auc, plan_cohort
+from sarcofuse.phantom.truth import ALPHA, BETA, WEIGHTS, aggressiveness_of, draw_latents
 
 NAMES = ("texture", "shape", "oedema")
 SUBSETS = [s for n in range(4) for s in itertools.combinations(NAMES, n)]
@@ -87,3 +87,27 @@ def test_risk_by_hand():
     score = 0.6 * 1.0 + 0.5 * -0.5 + 0.39**0.5 * 2.0
     assert latents.aggressiveness == pytest.approx(score, rel=1e-12)
     assert latents.risk == pytest.approx(1 / (1 + np.exp(-(-2.18 + 2.7 * score))), rel=1e-12)
+
+
+def test_without_oedema_in_the_risk_the_networks_know_no_more_than_radiomics():
+    """A million patients whose risk depends on texture and shape alone, weighted to variance 1."""
+    causes, rng = ("shape", "texture"), np.random.default_rng(7)
+    size = (WEIGHTS["texture"] ** 2 + WEIGHTS["shape"] ** 2) ** 0.5
+    latents = rng.standard_normal((1_000_000, 3))
+    score = (WEIGHTS["texture"] * latents[:, 0] + WEIGHTS["shape"] * latents[:, 1]) / size
+    outcome = rng.random(len(score)) < 1 / (1 + np.exp(-(ALPHA + BETA * score)))
+    assert bayes_auc(SOURCES["deep"], causes) == bayes_auc(SOURCES["radiomic"], causes) == pytest.approx(rank_auc(score, outcome), abs=0.0015)
+    assert bayes_auc(["oedema"], causes) == 0.5
+    assert bayes_auc(["texture"], causes) == pytest.approx(rank_auc(latents[:, 0], outcome), abs=0.0015)
+    assert aggressiveness_of(Latents(1.0, -2.0, 5.0), causes) == pytest.approx((WEIGHTS["texture"] - 2.0 * WEIGHTS["shape"]) / size)
+    for wrong in ((), ("grade",)):
+        with pytest.raises(ConfigError, match="must depend on one or more of texture, shape, oedema"):
+            bayes_auc(["texture"], wrong)
+
+
+def test_a_cohort_whose_risk_leaves_oedema_out_has_oedema_in_both_classes_alike():
+    plans = plan_cohort(803, 3, ("texture", "shape"))
+    outcome = np.array([p.recurrence for p in plans], dtype=bool)
+    for name, low, high in (("oedema", 0.42, 0.58), ("texture", 0.65, 0.95), ("shape", 0.65, 0.95)):
+        assert low < rank_auc(np.array([getattr(p.latents, name) for p in plans]), outcome) < high, name
+    assert plan_cohort(60, 3) == plan_cohort(60, 3, ("oedema", "shape", "texture"))

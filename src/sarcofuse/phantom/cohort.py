@@ -16,7 +16,7 @@ import numpy as np
 from sarcofuse.errors import StageError
 from sarcofuse.phantom.patient import draw_patient
 from sarcofuse.phantom.plan import PatientPlan, plan_cohort
-from sarcofuse.phantom.truth import SOURCES, bayes_auc
+from sarcofuse.phantom.truth import CAUSES, SOURCES, aggressiveness_of, bayes_auc, check_causes, risk_of
 from sarcofuse.records import Mask, Volume
 from sarcofuse.runtime import Engine, Entry, Task, atomic_file, digest, write_json, write_text
 
@@ -47,7 +47,7 @@ class PhantomCohort:
     bayes: dict[str, float]
 
 
-def make_cohort(folder: Path, patients: int = 120, seed: int = 0, engine: Engine | None = None, masks: Literal["all", "train"] = "all") -> PhantomCohort:
+def make_cohort(folder: Path, patients: int = 120, seed: int = 0, engine: Engine | None = None, masks: Literal["all", "train"] = "all", causes: Iterable[str] = CAUSES) -> PhantomCohort:
     """Write a synthetic cohort of two hospitals.
 
     Writes images/P001.nii.gz and masks/P001.nii.gz and so on, cohort.csv, truth.csv (hidden components, true tumour volumes) and truth.json (Bayes AUC of each feature
@@ -65,6 +65,8 @@ def make_cohort(folder: Path, patients: int = 120, seed: int = 0, engine: Engine
         Runs the work and keeps its cache; by default all cores, and a cache in the folder.
     masks : {'all', 'train'}
         Whose masks to write.
+    causes : iterable of str
+        Components that the risk depends on: without ``oedema`` there is nothing that the networks see and radiomics does not.
 
     Returns
     -------
@@ -78,7 +80,8 @@ def make_cohort(folder: Path, patients: int = 120, seed: int = 0, engine: Engine
     StageError
         If a patient could not be drawn.
     """
-    plans = plan_cohort(patients, seed)
+    causes = check_causes(causes)
+    plans = plan_cohort(patients, seed, causes)
     folder = folder.resolve()
     if engine is None:
         with Engine(folder / "cache") as own:
@@ -92,10 +95,10 @@ def make_cohort(folder: Path, patients: int = 120, seed: int = 0, engine: Engine
             _place(entry.folder / "mask.nii.gz", mask)
         else:
             mask.unlink(missing_ok=True)
-    bayes = {features: bayes_auc(sources) for features, sources in SOURCES.items()}
+    bayes = {features: bayes_auc(sources, causes) for features, sources in SOURCES.items()}
     write_text(_csv(COLUMNS, (_row(p, masks) for p in plans)), folder / "cohort.csv")
-    write_text(_csv(("patient_id", "region", "volume_ml", "texture", "shape", "oedema", "aggressiveness", "risk"), map(_truth, plans)), folder / "truth.csv")
-    write_json({"format": 1, "phantom": VERSION, "patients": patients, "seed": seed, "sources": SOURCES, "bayes": bayes}, folder / "truth.json")
+    write_text(_csv(("patient_id", "region", "volume_ml", "texture", "shape", "oedema", "aggressiveness", "risk"), (_truth(p, causes) for p in plans)), folder / "truth.csv")
+    write_json({"format": 1, "phantom": VERSION, "patients": patients, "seed": seed, "sources": SOURCES, "bayes": bayes, **({} if causes == CAUSES else {"causes": causes})}, folder / "truth.json")
     return PhantomCohort(folder, folder / "cohort.csv", plans, bayes)
 
 
@@ -144,6 +147,6 @@ def _row(plan: PatientPlan, masks: str) -> tuple[object, ...]:
     return plan.patient_id, f"images/{plan.patient_id}.nii.gz", mask, plan.site, plan.split, plan.recurrence, plan.age, plan.grade
 
 
-def _truth(plan: PatientPlan) -> tuple[object, ...]:
-    hidden = plan.latents
-    return plan.patient_id, plan.region, plan.volume_ml, hidden.texture, hidden.shape, hidden.oedema, hidden.aggressiveness, hidden.risk
+def _truth(plan: PatientPlan, causes: tuple[str, ...]) -> tuple[object, ...]:
+    hidden, value = plan.latents, aggressiveness_of(plan.latents, causes)
+    return plan.patient_id, plan.region, plan.volume_ml, hidden.texture, hidden.shape, hidden.oedema, value, float(risk_of(np.asarray(value)))

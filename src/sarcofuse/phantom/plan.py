@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from sarcofuse.errors import ConfigError
-from sarcofuse.phantom.truth import Latents, draw_latents
+from sarcofuse.phantom.truth import CAUSES, Latents, check_causes, draw_latents
 from sarcofuse.records import SPLITS, Split
 
 Site = Literal["A", "B"]
@@ -112,7 +113,7 @@ def event_counts(patients: int) -> dict[Split, int]:
     return {s: min(n - 2, max(2, round(n * STUDY_EVENTS[s] / STUDY_PATIENTS[s]))) for s, n in split_sizes(patients).items()}
 
 
-def plan_cohort(patients: int, seed: int = 0) -> tuple[PatientPlan, ...]:
+def plan_cohort(patients: int, seed: int = 0, causes: Iterable[str] = CAUSES) -> tuple[PatientPlan, ...]:
     """Settle every patient of a cohort; takes milliseconds.
 
     Outcomes are a random order of the split's fixed counts; components are drawn given the outcome (see `sarcofuse.phantom.truth`). Tumour volumes
@@ -125,13 +126,15 @@ def plan_cohort(patients: int, seed: int = 0) -> tuple[PatientPlan, ...]:
         24 to 803.
     seed : int
         The same seed gives the same cohort.
+    causes : iterable of str
+        Components that the risk depends on; the others show in the images and mean nothing.
 
     Returns
     -------
     tuple of PatientPlan
         Training, internal and then external patients.
     """
-    events = event_counts(patients)
+    events, causes = event_counts(patients), check_causes(causes)
     plans: list[PatientPlan] = []
     rng = np.random.default_rng([seed, 0])
     for split, count in split_sizes(patients).items():
@@ -141,13 +144,13 @@ def plan_cohort(patients: int, seed: int = 0) -> tuple[PatientPlan, ...]:
             chosen = outcome == value
             strata[chosen] = (rng.permutation(int(chosen.sum())) + rng.random(int(chosen.sum()))) / chosen.sum()
         for recurrence, stratum in zip(outcome, strata, strict=True):
-            plans.append(_plan_patient(len(plans) + 1, seed, split, int(recurrence), float(stratum)))
+            plans.append(_plan_patient(len(plans) + 1, seed, split, int(recurrence), float(stratum), causes))
     return tuple(plans)
 
 
-def _plan_patient(index: int, seed: int, split: Split, recurrence: int, stratum: float) -> PatientPlan:
+def _plan_patient(index: int, seed: int, split: Split, recurrence: int, stratum: float, causes: tuple[str, ...]) -> PatientPlan:
     rng = np.random.default_rng([seed, index, 0])
-    latents = draw_latents(rng, recurrence)
+    latents = draw_latents(rng, recurrence, causes)
     volume = volume_at(stratum)
     regions: tuple[Region, ...] = ("thigh", "leg", "pelvis")
     chances = (0.4, 0.35, 0.25) if volume <= LEG_LARGEST_ML else (0.7, 0.0, 0.3)

@@ -32,6 +32,8 @@ ALPHA = -2.180
 """Intercept of the risk: 200 of 803 recur, as in the study."""
 BETA = 2.7
 """Slope of the risk in the aggressiveness."""
+CAUSES = ("texture", "shape", "oedema")
+"""The components that the risk depends on, unless a cohort is made with fewer."""
 SOURCES: dict[str, tuple[str, ...]] = {
     "radiomic": ("texture", "shape"),
     "deep": ("texture", "shape", "oedema"),
@@ -86,7 +88,58 @@ def risk_of(aggressiveness: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(1.0 / (1.0 + np.exp(-(ALPHA + BETA * aggressiveness))))
 
 
-def draw_latents(rng: np.random.Generator, recurrence: int) -> Latents:
+def aggressiveness_of(latents: Latents, causes: Iterable[str] = CAUSES) -> float:
+    """Give the aggressiveness of a patient where the risk depends on some components alone.
+
+    Parameters
+    ----------
+    latents : Latents
+        The patient's components.
+    causes : iterable of str
+        Components that the risk depends on; the others show in the image and mean nothing.
+
+    Returns
+    -------
+    float
+        Weighted sum of the causes, scaled to variance 1 over patients.
+
+    Raises
+    ------
+    ConfigError
+        If a cause is unknown, or there is none.
+    """
+    known = check_causes(causes)
+    if known == CAUSES:
+        return latents.aggressiveness
+    return float(sum(WEIGHTS[c] * getattr(latents, c) for c in known) / sum(WEIGHTS[c] ** 2 for c in known) ** 0.5)
+
+
+def check_causes(causes: Iterable[str]) -> tuple[str, ...]:
+    """Put causes in order.
+
+    Parameters
+    ----------
+    causes : iterable of str
+        Any of `CAUSES`, at least one.
+
+    Returns
+    -------
+    tuple of str
+        Each once.
+
+    Raises
+    ------
+    ConfigError
+        If a cause is unknown, or there is none.
+    """
+    given = set(causes)
+    if not given or given - set(CAUSES):
+        message = f"the risk of a synthetic cohort must depend on one or more of {', '.join(CAUSES)}, found {', '.join(sorted(given)) or 'none'}"
+        raise ConfigError(message)
+    return tuple(c for c in CAUSES if c in given)
+
+
+def draw_latents(rng: np.random.Generator, recurrence: int, causes: Iterable[str] = CAUSES) -> Latents:
     """Draw a patient whose outcome is given: components and outcome are drawn until the outcome is that one.
 
     Parameters
@@ -95,6 +148,8 @@ def draw_latents(rng: np.random.Generator, recurrence: int) -> Latents:
         Source of the draws.
     recurrence : int
         1 or 0.
+    causes : iterable of str
+        Components that the risk depends on.
 
     Returns
     -------
@@ -103,11 +158,11 @@ def draw_latents(rng: np.random.Generator, recurrence: int) -> Latents:
     """
     while True:
         latents = Latents(*(float(v) for v in rng.standard_normal(3)))
-        if (rng.random() < latents.risk) == bool(recurrence):
+        if (rng.random() < float(risk_of(np.asarray(aggressiveness_of(latents, causes))))) == bool(recurrence):
             return latents
 
 
-def bayes_auc(sources: Iterable[str]) -> float:
+def bayes_auc(sources: Iterable[str], causes: Iterable[str] = CAUSES) -> float:
     """Give the AUC of the best possible risk that knows some of the components: no model can do better on average.
 
     With u the weighted sum of the known components, divided by its standard deviation r, the probability of recurrence q(u) is the mean of the risk over the rest (normal, variance
@@ -119,11 +174,13 @@ def bayes_auc(sources: Iterable[str]) -> float:
     ----------
     sources : iterable of str
         Any of ``texture``, ``shape``, ``oedema``.
+    causes : iterable of str
+        Components that the risk depends on.
 
     Returns
     -------
     float
-        Population AUC; 0.5 where nothing is known.
+        Population AUC; 0.5 where nothing that matters is known.
 
     Raises
     ------
@@ -139,9 +196,11 @@ def bayes_auc(sources: Iterable[str]) -> float:
     if unknown := known - set(WEIGHTS):
         message = f"unknown source {min(unknown)!r} of the Bayes AUC; expected any of {', '.join(WEIGHTS)}"
         raise ConfigError(message)
+    of = check_causes(causes)
+    known &= set(of)
     if not known:
         return 0.5
-    r = min(1.0, sum(WEIGHTS[s] ** 2 for s in sorted(known)) ** 0.5)
+    r = min(1.0, (sum(WEIGHTS[s] ** 2 for s in sorted(known)) / (1.0 if of == CAUSES else sum(WEIGHTS[c] ** 2 for c in of))) ** 0.5)
     nodes, weights = np.polynomial.hermite_e.hermegauss(96)
     u = np.linspace(-9.0, 9.0, 6001)
     q = risk_of(r * u[:, None] + (1.0 - r * r) ** 0.5 * nodes) @ (weights / weights.sum())
