@@ -49,7 +49,7 @@ def recovered(metrics: dict[str, list[dict]], split: str = "external") -> list[d
             "low": row["auc"]["low"],
             "high": row["auc"]["high"],
             "bayes": bayes[row["features"]],
-            "share": (row["auc"]["value"] - 0.5) / (bayes[row["features"]] - 0.5),
+            "share": (row["auc"]["value"] - 0.5) / (bayes[row["features"]] - 0.5) if bayes[row["features"]] > 0.5 else float("nan"),
         }
         for row in metrics["models"]
         if row["split"] == split and row["features"] in bayes

@@ -118,7 +118,7 @@ def gaps():
 @pytest.mark.parametrize(
     ("steps", "X", "message"),
     [
-        ([{"kind": "pca"}], None, "there is no step 'pca'; known are impute, variance"),
+        ([{"kind": "ica"}], None, "there is no step 'ica'; known are impute, variance"),
         ([{"kind": "variance"}, {"kind": "impute", "limit": 0.1}], gaps(), r"step 2 of the selection \(impute\): each of 4"),
         ([{"kind": "variance"}], np.ones((60, 4)), r"step 1 of the selection \(variance\): none of 4 features varies"),
     ],
@@ -169,7 +169,7 @@ def test_settings_are_checked():
     with pytest.raises(ValueError, match="treats patients of other sites like the reference site; name it"):
         ModelsConfig(selection=({"kind": "combat", "unseen": "reference"},))
     with pytest.raises(ValueError, match="does not match any of the expected tags"):
-        ModelsConfig(selection=({"kind": "pca"},))
+        ModelsConfig(selection=({"kind": "ica"},))
     assert ModelsConfig(selection=({"kind": "mrmr", "count": 7},)).selection == (MrmrStep(count=7),)
 
 

@@ -68,6 +68,7 @@ def test_formulas_say_what_signatures_say() -> None:
     steps = [{"kind": "combat", "unseen": "refuse", "labels": ["A", "B"]}, {"kind": "univariate", "count": 6}]
     for signature, columns, rows in (
         (LassoSignature(folds=3).fit(values, y), names, values),
+        (SteppedSignature([{"kind": "pca", "share": 0.9}], {"folds": 3}).fit(values, y), names, values),
         (SteppedSignature(steps, {"folds": 3}, 1).fit(np.column_stack([values, sites]), y), (*names, "site"), np.column_stack([values, sites])),
     ):
         table = FeatureTable("deep", tuple(f"P{i}" for i in range(60)), columns, rows)
@@ -75,7 +76,7 @@ def test_formulas_say_what_signatures_say() -> None:
             row = rows[int(p[1:])]
             told = formula.base + sum(w * (row[int(n[2:]) - 1] - c) for n, (w, c) in formula.terms.items())
             assert told == pytest.approx(float(signature.transform(row[None])[0, 0]), rel=1e-6)
-            assert 0 < len(formula.terms) < 12
+            assert 0 < len(formula.terms) < 12 + any(s["kind"] == "pca" for s in getattr(signature, "steps", ()))
     crooked = LassoSignature(folds=3).fit(values, y)
     straight = crooked.transform
     crooked.transform = lambda X: straight(X) ** 3  # type: ignore[method-assign]

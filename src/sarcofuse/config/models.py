@@ -55,6 +55,9 @@ class ModelsConfig(Section):
         if sum(isinstance(s, CombatStep) for s in self.selection) > 1:
             message = "selection harmonises (combat) more than once; keep one of the steps"
             raise ValueError(message)
+        if any(s.kind == "pca" for s in self.selection[:-1]):
+            message = "components (pca) can only be the last step of the selection; put the others before it"
+            raise ValueError(message)
         if self.selection and self.signature.model == "cox":
             message = "selection is made for the outcome, not for the time to it; take signature.model: logistic, or leave selection out"
             raise ValueError(message)

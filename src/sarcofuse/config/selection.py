@@ -102,7 +102,15 @@ class CombatStep(Section):
         return self
 
 
-SelectionStep = Annotated[ImputeStep | VarianceStep | UnivariateStep | CorrelationStep | MrmrStep | BorutaStep | L1Step | CombatStep, Field(discriminator="kind")]
+class PcaStep(Section):
+    """Principal components take the place of the features; only as the last step."""
+
+    kind: Annotated[Literal["pca"], Field(description="Which step this is.")] = "pca"
+    share: Annotated[float, Field(gt=0, le=1, description="Share of the variance of the standardised features that the components explain together.")] = 0.95
+    count: Annotated[int | None, Field(ge=1, description="Number of components instead.")] = None
+
+
+SelectionStep = Annotated[ImputeStep | VarianceStep | UnivariateStep | CorrelationStep | MrmrStep | BorutaStep | L1Step | CombatStep | PcaStep, Field(discriminator="kind")]
 
 
 class Harmonisation(Section):

@@ -71,7 +71,7 @@ def _columns(model: FittedModel, tables: Mapping[str, FeatureTable]) -> tuple[Fl
     if estimator.view == "signatures":
         titles = [f"{block} signature" for block in model.blocks]
     else:
-        titles = [names[j] for names, s in zip(model.blocks.values(), estimator.signatures, strict=True) for j in s.columns]
+        titles = [title for names, s in zip(model.blocks.values(), estimator.signatures, strict=True) for title in column_names(s, names)]
     return estimator.columns(np.hstack(values)), titles
 
 
@@ -94,6 +94,25 @@ def formula(signature: Any, names: Sequence[str]) -> dict[str, Any]:  # noqa: AN
     parts = {"coefficient": signature.coef_, "mean": signature.mean_, "scale": signature.scale_, "median": signature.median_}
     terms = [{"feature": names[j], **{word: float(values[j]) for word, values in parts.items()}} for j in order]
     return {"intercept": float(signature.intercept_), "terms": terms}
+
+
+def column_names(signature: Any, names: Sequence[str]) -> list[str]:  # noqa: ANN401 - any fitted signature
+    """Name what a signature's `features` gives.
+
+    Parameters
+    ----------
+    signature : Signature
+        Fitted.
+    names : sequence of str
+        Features of its block.
+
+    Returns
+    -------
+    list of str
+        Features, or what takes their place.
+    """
+    own = getattr(signature, "column_names", None)
+    return [names[j] for j in signature.columns] if own is None else list(own(names))
 
 
 def linear_form(model: FittedModel) -> tuple[float, Floats] | None:

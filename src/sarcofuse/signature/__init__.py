@@ -1,5 +1,6 @@
 """Signatures: a block of features becomes one number a patient; and the steps that may stand before."""
 
+from sarcofuse.signature.components import PrincipalComponents
 from sarcofuse.signature.cox import CoxSignature
 from sarcofuse.signature.embedded import BorutaSelector, L1Selector
 from sarcofuse.signature.gaps import MedianImputer, VarianceFilter
@@ -19,6 +20,7 @@ __all__ = [
     "LassoSignature",
     "MedianImputer",
     "MrmrSelector",
+    "PrincipalComponents",
     "StabilityFilter",
     "SteppedSignature",
     "UnivariateFilter",

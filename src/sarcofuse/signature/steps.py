@@ -15,6 +15,7 @@ from sarcofuse.config import SignatureConfig
 from sarcofuse.config.selection import SelectionStep, combat_step
 from sarcofuse.errors import StepError
 from sarcofuse.metrics import stratified_folds
+from sarcofuse.signature.components import PrincipalComponents
 from sarcofuse.signature.cox import CoxSignature
 from sarcofuse.signature.embedded import BorutaSelector, L1Selector
 from sarcofuse.signature.gaps import MedianImputer, VarianceFilter
@@ -35,6 +36,7 @@ STEPS: dict[str, Any] = {
     "boruta": BorutaSelector,
     "l1": L1Selector,
     "combat": ComBat,
+    "pca": PrincipalComponents,
 }
 _SEEDED = ("boruta",)
 
@@ -60,7 +62,7 @@ class SteppedSignature(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     lasso_ : LassoSignature
         The fitted LASSO; its columns are those that the steps left.
     at_ : ndarray of int
-        Columns of X that reached the LASSO.
+        Columns of X that reached the LASSO, or the components that it chose from.
     median_, mean_, scale_, coef_ : ndarray, shape (columns,)
         As of `LassoSignature`, for every column of X; NaN (0 for `coef_`) for those that a step dropped. With a harmonisation they are meant after it.
     intercept_, penalty_ : float
@@ -111,6 +113,9 @@ class SteppedSignature(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.steps_: list[Any] = []
         for place, settings in enumerate(self.steps):
             step = self._build(settings, extra.shape[1])
+            if self.steps_ and isinstance(self.steps_[-1], PrincipalComponents):
+                message = "components (pca) can only be the last step, for what follows would choose among features that are no more"
+                raise ValueError(message)
             given = np.hstack([table, extra]) if isinstance(step, ComBat) else table
             try:
                 step.fit(given, outcome)
@@ -150,7 +155,7 @@ class SteppedSignature(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Apply a fitted step without the checks and warnings of `transform`."""
         if isinstance(step, ComBat):
             table = step.transform(np.hstack([table, extra]))
-        elif isinstance(step, MedianImputer):
+        elif isinstance(step, MedianImputer | PrincipalComponents):
             table = step.transform(table)
         else:
             table = np.ascontiguousarray(table[:, step.kept_])
@@ -161,10 +166,43 @@ class SteppedSignature(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         found = self.lasso_
         self.median_, self.mean_, self.scale_ = (np.full(self.n_features_in_, np.nan) for _ in range(3))
         self.coef_ = np.zeros(self.n_features_in_)
+        last = self.steps_[-1] if self.steps_ else None
+        if isinstance(last, PrincipalComponents):
+            self._spread_components(last)
+            return
         for name in ("median_", "mean_", "scale_", "coef_"):
             getattr(self, name)[self.at_] = getattr(found, name)
         self.intercept_, self.penalty_, self.supported_, self.path_ = found.intercept_, found.penalty_, found.supported_, found.path_
         self.kept_, self.selected_, self.spare_ = self.at_[found.kept_], self.at_[found.selected_], self.at_[found.spare_]
+
+    def _spread_components(self, step: PrincipalComponents) -> None:
+        """Say for the columns of X what the LASSO says for components: each feature's part in all of them together."""
+        found, used = self.lasso_, step.kept_
+        for name in ("median_", "mean_", "scale_"):
+            getattr(self, name)[self.at_] = getattr(step, name)[used]
+        chosen = found.selected_
+        slopes = found.coef_[chosen] / found.scale_[chosen] if chosen.size else np.empty(0)
+        self.coef_[self.at_] = (slopes @ step.components_[chosen])[used] if chosen.size else 0.0
+        self.intercept_ = found.intercept_ - float(slopes @ found.mean_[chosen]) if chosen.size else found.intercept_
+        self.penalty_, self.supported_, self.path_ = found.penalty_, found.supported_, found.path_
+        self.kept_, self.selected_, self.spare_ = self.at_, np.flatnonzero(self.coef_), self.at_
+
+    def column_names(self, names: Sequence[str]) -> list[str]:
+        """Name what `features` gives.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Names of the columns of X.
+
+        Returns
+        -------
+        list of str
+            Features, or components where they take the features' place.
+        """
+        if self.steps_ and isinstance(self.steps_[-1], PrincipalComponents):
+            return [f"component {j + 1}" for j in self.lasso_.columns]
+        return [names[j] for j in self.columns]
 
     def _stepped(self, X: ArrayLike) -> Floats:
         check_is_fitted(self)
