@@ -155,12 +155,13 @@ def _cohort(seed: int, minutes: float, workers: int) -> dict[str, object]:
             own = _masks(segmenter, training, config, engine)
             segmenter, judged = segment.learn_quality(segmenter, own, config, engine)
             _, external, aside = segment.segment(segmenter, [c for c in cases if c.split == "external"], config, engine, out_of_fold=False)
+            epochs = segmenter.plan.epochs
     scores = [q.dice for q in external] + [0.0] * len(aside)
     error = [abs(q.predicted_dice - q.dice) for q in judged if q.predicted_dice is not None]
     other = [abs(q.predicted_dice - q.dice) for q in external if q.predicted_dice is not None]
     return {
         "seed": seed,
-        "epochs": segmenter.plan.epochs,
+        "epochs": epochs,
         "training min": taken,
         "external mean Dice": float(np.mean(scores)),
         "external median Dice": float(np.median(scores)),
