@@ -9,10 +9,11 @@ import pytest
 
 from sarcofuse.cohort import check_study, new_patients, read_cohort, read_prompt
 from sarcofuse.config import CohortConfig, SegmentConfig, StudyConfig
-from sarcofuse.errors import CohortError
+from sarcofuse.errors import CohortError, ConfigError
 from sarcofuse.imaging import write_mask
 from sarcofuse.records import Geometry, Mask, Prompt
 from sarcofuse.runtime import Engine
+from sarcofuse.study import run
 from tests.cohort.conftest import COLUMNS, GRID, Rows, box_mask
 from tests.cohort.test_check import STUDY, errors
 
@@ -150,6 +151,17 @@ def test_prompts_without_networks_are_told(folder: Path, table: Table, engine: E
     assert errors(problems) == {}
     assert any(p.text.startswith("2 patients with a box, click or rough mask: not used, for segment.masks is given") for p in problems)
     assert not any("not used" in p.text for p in check_study(MODEL, folder, engine))
+
+
+@pytest.mark.parametrize(("settings", "words"), [({"prompts": 0.0}, "segment.prompts is 0"), ({"templates": Path("algorithm_templates")}, "segment.templates names networks that know no prompts")])
+def test_prompts_that_no_network_would_heed_are_refused_before_training(folder: Path, table: Table, engine: Engine, settings: dict[str, object], words: str) -> None:
+    table(put(click={"P-20": "8 8 10"}), columns=WITH)
+    deaf = STUDY.model_copy(update={"segment": SegmentConfig(masks="model", **settings)})  # type: ignore[arg-type]
+    assert errors(check_study(deaf, folder, engine))[""].startswith(f"1 patient with a box, click or rough mask, but {words}")
+    with pytest.raises(ConfigError, match=words):
+        run(deaf.model_copy(update={"cohort": CohortConfig(file=folder / "cohort.csv")}), folder / "run", scheduler="serial", progress=False)
+    table()
+    assert errors(check_study(deaf, folder, engine)) == {}
 
 
 def test_studies_of_feature_tables_pass_over_prompts(folder: Path, table: Table) -> None:

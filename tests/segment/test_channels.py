@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +22,9 @@ GRID = Geometry((32, 32, 8), (3.0, 3.0, 5.0))
 CONFIG = SegmentConfig(masks="model", folds=2, spacing=(3.0, 3.0, 5.0), filters=4, device="cpu", refine=RefineConfig(flips=False))
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_channels_reach_the_network(tmp_path: Path, channels: int) -> None:
-    plan = make_plan(stats(), CONFIG, "cpu", 0)
-    plan = replace(plan, network={**plan.network, "in_channels": channels})
+@pytest.mark.parametrize(("prompts", "channels"), [(0.0, 1), (0.5, 5)])
+def test_channels_reach_the_network(tmp_path: Path, prompts: float, channels: int) -> None:
+    plan = make_plan(stats(), CONFIG.model_copy(update={"prompts": prompts}), "cpu", 0)
     write_plan(plan, tmp_path / "plan.json")
     network = build_network(plan.network, seed=1).eval()
     save_weights(network.state_dict(), tmp_path / "fold_0.safetensors")
@@ -34,7 +32,7 @@ def test_channels_reach_the_network(tmp_path: Path, channels: int) -> None:
     prompt = work_prompt(Prompt(box=((20.0, 20.0, 8.0), (60.0, 50.0, 22.0))), GRID, work)
 
     def seen(with_prompt: bool) -> np.ndarray:
-        return _see(tmp_path, [tmp_path / "fold_0.safetensors"], [0.5], work, CONFIG, [], prompt if with_prompt else None)[0, 1]
+        return _see(tmp_path, [tmp_path / "fold_0.safetensors"], [0.5], CONFIG, [], work, prompt if with_prompt else None)[0, 1]
 
     assert (np.abs(seen(True) - seen(False)).max() > 1e-4) == (channels > 1)
     given = network_input(work, prompt, plan).array.reshape(-1, *work.array.shape)

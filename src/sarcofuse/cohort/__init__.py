@@ -1,6 +1,6 @@
 """The patients of a study: reading cohort.csv, splitting, checking, starting a study from a folder."""
 
-from sarcofuse.cohort.check import Problem, check_study, needed_folds, unfit_settings, unused_prompts
+from sarcofuse.cohort.check import Problem, check_study, needed_folds, refused_prompts, unfit_settings, unused_prompts
 from sarcofuse.cohort.clinical import clinical_schema, clinical_table, encode_clinical
 from sarcofuse.cohort.new import new_patients
 from sarcofuse.cohort.prompt import read_prompt
@@ -26,6 +26,7 @@ __all__ = [
     "read_cohort",
     "read_features",
     "read_prompt",
+    "refused_prompts",
     "suspicions",
     "unfit_settings",
     "unused_prompts",

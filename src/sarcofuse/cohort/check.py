@@ -80,7 +80,7 @@ def check_study(config: StudyConfig, folder: Path, engine: Engine) -> list[Probl
         if (config.models.clinical or config.models.fuse_clinical) and config.cohort.clinical:
             block = encode_clinical(scan.patients, clinical_schema(scan.patients))
             found += [Problem("warning", "", table, text) for text in suspicions(block, scan.patients, scan.outcome)]
-    found += [Problem("error", "", None, text) for text in unfit_settings(config)]
+    found += [Problem("error", "", None, text) for text in [*unfit_settings(config), *(refused_prompts(config, scan.patients) if imaging else [])]]
     if config.deep.weights is not None and imaging and not (folder / config.deep.weights).is_file():
         found.append(Problem("error", "", folder / config.deep.weights, "weights file of deep.weights does not exist; correct the path, or leave it empty"))
     if imaging:
@@ -148,6 +148,29 @@ def unused_prompts(config: StudyConfig, patients: Sequence[Patient]) -> list[str
         return []
     who = f"{count} patient{'' if count == 1 else 's'} with a box, click or rough mask"
     return [f"{who}: not used, for segment.masks is {config.segment.masks}. Set segment.masks: model to have the study's networks draw the masks"]
+
+
+def refused_prompts(config: StudyConfig, patients: Sequence[Patient]) -> list[str]:
+    """Tell of prompts that the networks to be trained would not heed; better told before the training than after.
+
+    Parameters
+    ----------
+    config : StudyConfig
+        The study.
+    patients : sequence of Patient
+        Its patients.
+
+    Returns
+    -------
+    list of str
+        A problem, or nothing.
+    """
+    count = sum(p.prompt is not None for p in patients)
+    if not count or config.segment.masks != "model" or not (config.segment.prompts == 0 or config.segment.templates):
+        return []
+    who = f"{count} patient{'' if count == 1 else 's'} with a box, click or rough mask"
+    why = "segment.templates names networks that know no prompts" if config.segment.templates else "segment.prompts is 0, so that networks learn to heed none"
+    return [f"{who}, but {why}. Leave the prompts out, or change that setting"]
 
 
 def _nested(config: StudyConfig, scan: Scan) -> list[Problem]:

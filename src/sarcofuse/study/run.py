@@ -161,13 +161,16 @@ def _plan(config: StudyConfig) -> list[tuple[str, Callable[[_Study], None]]]:
 
 
 def _begin(config: StudyConfig, home: Path, folder: RunFolder, engine: Engine, until: str) -> _Study:
-    from sarcofuse.cohort import needed_folds, one_sided_sites, read_cohort, unfit_settings, unused_prompts
+    from sarcofuse.cohort import needed_folds, one_sided_sites, read_cohort, refused_prompts, unfit_settings, unused_prompts
 
     unfit = unfit_settings(config)
     if unfit:
         raise ConfigError("; ".join(unfit))
     cohort = read_cohort(config.cohort, home, config.seed, imaging=not config.features, folds=needed_folds(config))
     folder.set_aside = list(cohort.set_aside)
+    refused = refused_prompts(config, cohort.patients) if not config.features else []
+    if refused:
+        raise ConfigError("; ".join(refused))
     unused = unused_prompts(config, cohort.patients) if not config.features else []
     folder.warnings = [*cohort.warnings, *unused, *one_sided_sites(cohort.patients, cohort.outcomes.training)]
     folder.write_cohort(cohort)

@@ -12,6 +12,7 @@ from sarcofuse.records import SPLITS
 from sarcofuse.report.blocks import ABSENT, Block, Cell, Paragraph, Picture, Table, count, figure, interval
 from sarcofuse.report.plotting import INK, MUTED, SPLIT_COLOURS, Studio, square
 from sarcofuse.report.run_folder import SPLIT_NAMES, RunFolder, Score, number
+from sarcofuse.report.sections.prompted import split_cell
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +56,7 @@ def figures(run: RunFolder, studio: Studio) -> list[Block]:
         found: list[Cell | str] = [ABSENT, ABSENT]
         if detection:
             found = [Cell(f"{detection['found']} of {detection['lesions']}", interval(Score.read(detection.get("sensitivity")), 2)), _cell(detection.get("false_per_patient"), 2)]
-        rows.append([SPLIT_NAMES[str(entry["split"])], *cells, Cell(_percent(bias.value), limits), *found, str(entry.get("missed", ABSENT))])
+        rows.append([split_cell(entry), *cells, Cell(_percent(bias.value), limits), *found, str(entry.get("missed", ABSENT))])
     if not rows:
         return []
     caption = (
