@@ -17,7 +17,7 @@ from sarcofuse.segment.model import CARD, QUALITY, Segmenter, save_segmenter
 STAGE = "segment-quality"
 VERSION = 1
 RIVAL = 0.75
-"""Share of the probability in the component kept, below which another structure rivals it: of 501 masks of phantoms and patients 9 lay below, 4 of them of a Dice below 0.1 (there were 5 such masks)."""
+"""Share of the probability in the component kept, below which another structure rivals it: of 501 masks of phantoms and patients 9 lay below, among them 4 of the 5 of a Dice below 0.1."""
 
 
 def learn_quality(segmenter: Segmenter, quality: Sequence[MaskQuality], config: SegmentConfig, engine: Engine) -> tuple[Segmenter, list[MaskQuality]]:
