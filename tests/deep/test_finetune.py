@@ -65,7 +65,7 @@ def weights(reference_data):
 @pytest.mark.parametrize(("mode", "head"), [("probe", "pool"), ("probe", "attention"), ("probe", "transformer"), ("last", "pool"), ("all", "attention"), ("adapters", "pool")])
 def test_what_is_in_the_pictures_is_found_out_of_fold(mode, head, cohort, engine, reference_data, tmp_path):
     cases, y = cohort
-    tuner, aside = begin_fine_tuning(cases, settings(mode, head, epochs=3), engine, 0, weights=weights(reference_data))
+    tuner, aside = begin_fine_tuning(cases, settings(mode, head, epochs=2), engine, 0, weights=weights(reference_data))
     ids, (train, fold) = [c.patient_id for c in cases], everybody(y, 2)
     (values,) = tuner.learn(ids, y, None, [(train, fold)])
     assert not aside
@@ -98,8 +98,8 @@ def test_the_encoder_in_3d_learns_too(cohort, engine, segmenter, tmp_path):
 
 def test_noise_gives_chance_out_of_fold_and_looks_splendid_in_sample(made, engine):
     rng, inside, outside = np.random.default_rng(0), [], []
-    bags = made(rng.standard_normal((48, 2, 80)))
-    for seed in range(8):
+    bags = made(rng.standard_normal((48, 1, 80)))
+    for seed in range(6):
         y = np.random.default_rng([1, seed]).permutation(np.repeat([1.0, 0.0], [20, 28]))
         tuner = FineTuner(settings(epochs=6, learning_rate=0.02, patience=6), HERE, engine, seed, bags)
         found = tuner.figures(list(bags), y, None, everybody(y)[1])
@@ -123,7 +123,7 @@ def test_outcomes_of_those_left_out_change_no_bit(made, engine):
     first = tuner.learn(ids, y, None, rounds)
     networks = len(list((engine.cache / "deep-networks").iterdir()))
     assert networks == 4 + 6  # one without each fold, and one without each pair of folds, which two rounds share
-    for k in range(4):
+    for k in (0, 2):
         out = fold == k
         again = tuner.learn(ids, np.where(out, 1.0 - y, y), None, [rounds[0], rounds[k + 1]])
         assert again[0][out].tolist() == first[0][out].tolist()
@@ -149,7 +149,7 @@ def test_both_outcomes_weigh_alike_where_asked(made, engine):
     bags, y = made(np.zeros((64, 1, 3))), np.tile([1.0] + [0.0] * 7, 8)
     raw = {}
     for kind in ("balanced", "none"):
-        tuner = FineTuner(settings(class_weights=kind, epochs=40, patience=40, learning_rate=0.1, weight_decay=0.0, batch=16), HERE, engine, 0, bags)
+        tuner = FineTuner(settings(class_weights=kind, epochs=25, patience=25, learning_rate=0.15, weight_decay=0.0, batch=16), HERE, engine, 0, bags)
         tuner.learn(list(bags), y, None, [everybody(y, 2)])
         raw[kind] = [n["centre"] for n in tuner.figures(list(bags), y, None, everybody(y, 2)[1])["networks"]]
     assert raw["balanced"] == pytest.approx([0.0, 0.0], abs=0.25)

@@ -368,7 +368,7 @@ def _score_many(folder: Path, place: Path, config: DeepConfig, source: Source, b
     """Write what one network says of some patients (a task of the engine)."""
     from sarcofuse.deep.tuned import score
 
-    np.save(folder / VALUES, _numbers(np.array([score(place, config, source, [read_bag(b)])[0] for b in bags])), allow_pickle=False)
+    np.save(folder / VALUES, _numbers(np.array(score(place, config, source, (read_bag(b) for b in bags)))), allow_pickle=False)
 
 
 def _serve(folder: Path, places: Sequence[Path], config: DeepConfig, source: Source, bag: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -213,7 +213,7 @@ def ready_to_learn(seed: Sequence[int]) -> Iterator[None]:
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = before
 
 
-def score(folder: Path, config: DeepConfig, source: Source, bags: Sequence[Bag]) -> list[float]:
+def score(folder: Path, config: DeepConfig, source: Source, bags: Iterable[Bag]) -> list[float]:
     """Give what a network says of patients, each by himself.
 
     Parameters
@@ -224,8 +224,8 @@ def score(folder: Path, config: DeepConfig, source: Source, bags: Sequence[Bag])
         Settings.
     source : Source
         Weights of the backbone.
-    bags : sequence of Bag
-        The patients.
+    bags : iterable of Bag
+        The patients, of whom one is in memory at a time.
 
     Returns
     -------
@@ -237,12 +237,12 @@ def score(folder: Path, config: DeepConfig, source: Source, bags: Sequence[Bag])
     WeightsError
         If the file is of another network or head.
     """
-    if not bags:
-        return []
-    notes = read_json(folder / NOTES)
+    notes, content, found = read_json(folder / NOTES), digest_file(folder / NETWORK), list[float]()
     with ready_to_learn([0]):
-        tuned = _load(folder, digest_file(folder / NETWORK), config, source, bags[0].tokens.shape[1])
-        return [(tuned.logit(bag) - float(notes["centre"])) / float(notes["temperature"]) for bag in bags]
+        for bag in bags:
+            tuned = _load(folder, content, config, source, bag.tokens.shape[1])
+            found.append((tuned.logit(bag) - float(notes["centre"])) / float(notes["temperature"]))
+    return found
 
 
 @lru_cache(maxsize=12)
