@@ -27,11 +27,12 @@ class PerturbConfig(Section):
 
 
 class StabilityConfig(Section):
-    """Radiomic features that do not outlast perturbation of training patients' images and masks are left out, inside every fold."""
+    """Features that do not outlast perturbation of training patients' images and masks are left out, inside every fold."""
 
-    perturbations: Annotated[int, Field(ge=0, description="Perturbations of each training patient's image and mask; 0 for no filter.")] = 0
+    perturbations: Annotated[int, Field(ge=0, description="Perturbations of each training patient's image and mask, for radiomic features; 0 for no filter.")] = 0
     threshold: Annotated[float, Field(gt=0, lt=1, description="Least intraclass correlation of a feature that is used: 0.75 is called good, 0.9 excellent.")] = 0.75
     bound: Annotated[bool, Field(description="Whether the lower end of the 95 % interval must reach the threshold, or the correlation itself.")] = True
     form: Annotated[Literal["2,1", "3,1"], Field(description="ICC(2,1), absolute agreement, or ICC(3,1), consistency.")] = "2,1"
     masks: Annotated[bool, Field(description="Whether features must reach the threshold between out-of-fold and given masks as well (segment.masks: model). That correlation is reported in any case.")] = False
+    deep: Annotated[int, Field(ge=0, description="Perturbations under which deep features are taken again, for the same filter; each costs a patient as much as the features themselves. 0 for no filter.")] = 0
     changes: Annotated[PerturbConfig, Field(description="What the perturbations are, and how strong.")] = PerturbConfig()

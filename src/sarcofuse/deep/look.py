@@ -13,9 +13,9 @@ import numpy as np
 
 from sarcofuse.config.deep import DeepConfig
 from sarcofuse.deep.boxes import make_box
-from sarcofuse.deep.crops import Crops, make_crops
+from sarcofuse.deep.crops import Crops, check_drawn, make_crops
 from sarcofuse.deep.registry import Backbone, backbone
-from sarcofuse.errors import CaseError, ConfigError
+from sarcofuse.errors import CaseError, ConfigError, GeometryError, ImageError
 from sarcofuse.records import Mask, Volume
 from sarcofuse.runtime import single_thread
 
@@ -125,6 +125,52 @@ def look(image: Volume, mask: Mask, config: DeepConfig, source: Source) -> Look:
         crops = make_crops(image, mask, config, entry.size)
         features, batch = _look_at_pictures(crops, config, entry, source)
         return Look(features, crops.pictures, batch)
+
+
+def measure(patient_id: str, image: Volume, mask: Mask, config: DeepConfig, source: Source) -> Look:
+    """Give one patient's features and what was seen.
+
+    Parameters
+    ----------
+    patient_id : str
+        Whose, for error messages.
+    image : Volume
+        The prepared image.
+    mask : Mask
+        The tumour on the same grid.
+    config : DeepConfig
+        Settings.
+    source : Source
+        From `find_source`.
+
+    Returns
+    -------
+    Look
+        Features, pictures and batch.
+
+    Raises
+    ------
+    CaseError
+        If image or mask cannot be used, the network's answer is not finite, or memory does not suffice.
+    """
+    gaps = image.geometry.differences(mask.geometry)
+    if gaps:
+        message = f"image and mask lie on different grids: {'; '.join(gaps)}"
+        raise GeometryError(patient_id, message)
+    check_drawn(mask, patient_id)
+    holes = int(np.count_nonzero(~np.isfinite(image.array)))
+    if holes:
+        message = f"image holds {holes} voxel{'s' if holes > 1 else ''} that are NaN or infinite; expected finite intensities. Export the image again, or fill those voxels"
+        raise ImageError(patient_id, message)
+    try:
+        found = look(image, mask, config, source)
+    except CaseError as error:
+        raise type(error)(patient_id, error.problem, error.file) from error
+    bad = int(np.count_nonzero(~np.isfinite(found.features)))
+    if bad:
+        message = f"{bad} of {len(found.features)} activations of {entry_of(config).name} are NaN or infinite; expected numbers. Look at the prepared image for extreme intensities"
+        raise CaseError(patient_id, message)
+    return found
 
 
 def load(config: DeepConfig, source: Source) -> Any:  # noqa: ANN401 - the networks share the method maps, not a class

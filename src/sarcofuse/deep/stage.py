@@ -13,11 +13,10 @@ import numpy as np
 from sarcofuse.config.deep import DeepConfig, FineTuneConfig
 from sarcofuse.deep import ahead
 from sarcofuse.deep.contact import write_contact, write_png
-from sarcofuse.deep.crops import check_drawn
 from sarcofuse.deep.idle import drop_idle
-from sarcofuse.deep.look import Look, Source, entry_of, load, look
+from sarcofuse.deep.look import Source, load, measure
 from sarcofuse.deep.registry import backbone
-from sarcofuse.errors import CaseError, ConfigError, GeometryError, ImageError, MaskError
+from sarcofuse.errors import ConfigError, MaskError
 from sarcofuse.records import Case, FeatureTable, Mask, Patient, SetAside, Volume
 from sarcofuse.runtime import Engine, Entry, Task, available_cores, digest, digest_file, read_json, write_json
 
@@ -279,7 +278,7 @@ def extract_deep(
     label = name or ("case" if isinstance(image, Volume) else Path(image).name.split(".")[0])
     volume = image if isinstance(image, Volume) else read_volume(Path(image), label)
     region = mask if isinstance(mask, Mask) else read_mask(Path(mask), label)
-    found = _features(label, volume, region, config, find_source(config, encoder=encoder))
+    found = measure(label, volume, region, config, find_source(config, encoder=encoder))
     return _table(config.backbone, [label], [found.features])
 
 
@@ -362,30 +361,8 @@ def _extract_case(folder: Path, patient_id: str, image: Path, mask: Path | None,
     volume, region = ahead.take((image, mask), patient_id)
     if following is not None and following[1] is not None:
         ahead.start((following[0], following[1]))
-    found = _features(patient_id, volume, region, config, source)
+    found = measure(patient_id, volume, region, config, source)
     np.save(folder / FEATURES, found.features, allow_pickle=False)
     write_png(np.concatenate(list(found.seen), axis=1), folder / PICTURE)
     if found.batch < min(config.batch, len(found.seen)) and backbone(config.backbone).dims == 2:
         write_json({"batch": found.batch}, folder / NOTES)
-
-
-def _features(patient_id: str, image: Volume, mask: Mask, config: DeepConfig, source: Source) -> Look:
-    """Give features and the pictures seen."""
-    gaps = image.geometry.differences(mask.geometry)
-    if gaps:
-        message = f"image and mask lie on different grids: {'; '.join(gaps)}"
-        raise GeometryError(patient_id, message)
-    check_drawn(mask, patient_id)
-    holes = int(np.count_nonzero(~np.isfinite(image.array)))
-    if holes:
-        message = f"image holds {holes} voxel{'s' if holes > 1 else ''} that are NaN or infinite; expected finite intensities. Export the image again, or fill those voxels"
-        raise ImageError(patient_id, message)
-    try:
-        found = look(image, mask, config, source)
-    except CaseError as error:
-        raise type(error)(patient_id, error.problem, error.file) from error
-    bad = int(np.count_nonzero(~np.isfinite(found.features)))
-    if bad:
-        message = f"{bad} of {len(found.features)} activations of {entry_of(config).name} are NaN or infinite; expected numbers. Look at the prepared image for extreme intensities"
-        raise CaseError(patient_id, message)
-    return found

@@ -94,6 +94,7 @@ SECTIONS: tuple[Section, ...] = (
         (
             Part("signatures", ("models.json",), signatures.signatures),
             Part("stable features", ("stability.csv",), signatures.stable, expected=False),
+            Part("stable deep features", ("stability-deep.csv",), signatures.stable_deep, expected=False),
             Part("grey levels", ("features/levels.csv",), signatures.levels, expected=False),
             Part("spread over masks", (spread.FILE,), spread.spread, expected=False),
         ),

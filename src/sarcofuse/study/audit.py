@@ -182,21 +182,20 @@ def _repeats(folder: Path, cohort: Cohort, tables: Mapping[str, FeatureTable], c
     from sarcofuse.signature import StabilityFilter
     from sarcofuse.study.stability import BLOCK
 
-    if not config.stability.perturbations or not (folder / "features" / f"{BLOCK}-perturbed.npy").is_file():
-        return {}
-    known = set(tables[BLOCK].patient_ids)
-    who = tuple(p.patient_id for p in cohort.patients if p.split == "train" and p.patient_id in known)
     keeper = StabilityFilter(threshold=config.stability.threshold, bound=config.stability.bound, form=config.stability.form)
-    found = []
-    for name in ("perturbed", "masks"):
-        file = folder / "features" / f"{BLOCK}-{name}.npy"
-        if not file.is_file():
+    repeats: dict[str, tuple[Repeats, ...]] = {}
+    for block, asked in ((BLOCK, config.stability.perturbations), ("deep", config.stability.deep)):
+        if not asked or not (folder / "features" / f"{block}-perturbed.npy").is_file():
             continue
-        if len(np.load(file, mmap_mode="r", allow_pickle=False)) != len(who):
-            message = f"{file} is not of the {len(who)} training patients of this run; run the study again, then the audit"
-            raise CohortError(message)
-        found.append(Repeats(who, file, digest_file(file), keeper))
-    return {BLOCK: tuple(found)}
+        known = set(tables[block].patient_ids)
+        who = tuple(p.patient_id for p in cohort.patients if p.split == "train" and p.patient_id in known)
+        files = [file for name in ("perturbed", "masks") if (file := folder / "features" / f"{block}-{name}.npy").is_file()]
+        for file in files:
+            if len(np.load(file, mmap_mode="r", allow_pickle=False)) != len(who):
+                message = f"{file} is not of the {len(who)} training patients of this run; run the study again, then the audit"
+                raise CohortError(message)
+        repeats[block] = tuple(Repeats(who, file, digest_file(file), keeper) for file in files)
+    return repeats
 
 
 def _test_rows(case: _Case, folder: Path, tick: Any) -> dict[str, Any]:  # noqa: ANN401 - the bar's update

@@ -304,6 +304,12 @@ def _deep(state: _Study) -> None:
     table, aside, notes = deep.extract_for_study(state.cases, state.config.deep, state.engine, state.folder.path / "deep", weights=state.weights, encoder=state.segmenter)
     state.folder.warnings += notes
     _keep_table(state, table, aside)
+    if state.config.models.stability.deep:
+        from sarcofuse.study.steady import perturb_deep
+
+        files = (state.weights, state.segmenter)
+        state.repeats["deep"], note = perturb_deep(state.cases, table, state.config.deep, state.config.models.stability, state.engine, state.config.seed, state.folder.path, files)
+        state.folder.warnings.append(note)
 
 
 def _keep_table(state: _Study, table: FeatureTable, aside: Sequence[SetAside]) -> None:

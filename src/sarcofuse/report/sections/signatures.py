@@ -97,6 +97,32 @@ def stable(run: RunFolder, studio: Studio) -> list[Block]:  # noqa: ARG001 - eve
     return [Paragraph(text)]
 
 
+def stable_deep(run: RunFolder, studio: Studio) -> list[Block]:  # noqa: ARG001 - every part has this form
+    """Say how many deep features outlast perturbation.
+
+    Parameters
+    ----------
+    run : RunFolder
+        What there is to show.
+    studio : Studio
+        Who draws.
+
+    Returns
+    -------
+    list of Block
+        What to print.
+    """
+    import pandas as pd
+
+    frame = pd.read_csv(run.path / "stability-deep.csv", index_col="feature")
+    looks, least = int(run.setting("models", "stability", "deep", default=0)), float(run.setting("models", "stability", "threshold", default=0.75))
+    text = (
+        f"{int(frame['stable'].sum())} of {len(frame)} deep features are stable in the same sense (at least {least:g}), over {int(frame['patients'].max())} training patients and {looks} "
+        "perturbations; all figures are in stability-deep.csv."
+    )
+    return [Paragraph(text)]
+
+
 def levels(run: RunFolder, studio: Studio) -> list[Block]:  # noqa: ARG001 - every part has this form
     """Tabulate how many grey levels the bins gave, image by image.
 
