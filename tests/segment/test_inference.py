@@ -113,6 +113,15 @@ def test_what_goes_through_at_once_is_what_the_network_knows(plan: Plan, patch: 
     assert first_way(shape, known, "cpu", 4, InferenceConfig(memory_gb=8.0), []).window == window
 
 
+@pytest.mark.parametrize("shape", [(1, 40, 32), (1, 3, 2), (8, 8, 8), (3, 50, 1)])
+def test_small_and_flat_volumes_have_a_probability(plan: Plan, shape: tuple[int, int, int]):
+    network = build_network(plan.network, 2).eval()
+    once, mean = probability(network, np.random.default_rng(8).normal(size=shape).astype(np.float32), plan, flips=True)
+    assert once.shape == mean.shape == shape
+    assert np.isfinite(mean).all()
+    assert first_way(shape, plan, "cuda", 4, InferenceConfig(memory_gb=8.0), []).window != plan.factor  # torch does not normalise a single voxel at the deepest level
+
+
 def test_memory_decides_too(plan: Plan):
     large, notes = replace(plan, shape=(32, 320, 320), network={**plan.network, "init_filters": 32}), []
     assert footprint_gb((32, 320, 320), large) == pytest.approx(2.1, abs=0.05)  # 3,276,800 voxels x 32 filters x 4 bytes x 5

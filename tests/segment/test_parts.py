@@ -9,7 +9,7 @@ from scipy.ndimage import map_coordinates
 from sarcofuse.config import RefineConfig, SegmentConfig
 from sarcofuse.errors import StageError
 from sarcofuse.segment.folds import assign_folds
-from sarcofuse.segment.grid import pad_to, restore, shrink, to_working
+from sarcofuse.segment.grid import restore, shrink, to_working
 from sarcofuse.segment.plan import read_plan, tumour_diameter, write_plan
 from sarcofuse.segment.planning import make_plan
 from sarcofuse.segment.refine import refine
@@ -67,13 +67,10 @@ def test_shrunk_mask_comes_back():
     assert np.abs(np.argwhere(back).mean(0) - np.argwhere(ball).mean(0)).max() < 0.05  # no shift
 
 
-def test_single_slice_and_padding():
+def test_single_slice():
     image = np.random.default_rng(0).random((1, 30, 30), dtype=np.float32)
     work = to_working(image, (1.5, 1.5, 5.0), (3.0, 3.0, 5.0))
     assert work.array.shape == (1, 15, 15)
-    padded = pad_to(work.array, (4, 8, 8))
-    assert padded.shape == (4, 16, 16)
-    assert (padded[1:] == padded[0]).all()
     assert restore(work.array, work).shape == image.shape
 
 

@@ -1,4 +1,4 @@
-"""From a scanner's image to a mask on its own grid: a sphere stays where it is in the patient, whatever the grid."""
+"""From a scanner's image to a mask on its own grid, with stand-ins for the networks: a sphere stays where it is, and want of memory loses nobody."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 from sarcofuse.config import PreprocessConfig, SegmentConfig
 from sarcofuse.config.segment import RefineConfig
-from sarcofuse.imaging import write_mask
+from sarcofuse.imaging import read_mask, write_mask
 from sarcofuse.metrics.overlap import dice
 from sarcofuse.preprocess import prepare
 from sarcofuse.records import Geometry, Mask, Patient
@@ -101,6 +101,45 @@ def test_a_sphere_stays_where_it_is(by_threshold: Segmenter, tmp_path: Path, tur
     assert dice(found, truth) > 0.95
     middle = [nib.affines.apply_affine(affine, np.argwhere(mask)).mean(axis=0) for mask in (found, truth)]
     assert np.abs(middle[0] - middle[1]).max() < 0.3  # mm: a tenth of the networks' voxels; half a voxel of any grid would be 0.45 and more
+
+
+def test_want_of_memory_is_told_and_networks_are_loaded_once(by_threshold: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    class Greedy(Threshold):
+        room = 1e9
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if x.numel() > self.room:
+                raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            return super().forward(x)
+
+    loaded = []
+    monkeypatch.setattr(infer, "load_network", lambda *_: loaded.append(1) or Greedy().eval())
+    patients = []
+    for name, size in (("P-1", (60, 60, 30)), ("P-2", (50, 60, 30)), ("P-3", (60, 50, 30))):
+        truth, affine = sphere(TURNS["straight"], (1.5, 1.5, 3.0), size)
+        nib.save(nib.Nifti1Image((100 + 100 * truth).astype(np.float32), affine), tmp_path / f"{name}.nii.gz")
+        patients.append(Patient(name, "external", tmp_path / f"{name}.nii.gz"))
+    config = SegmentConfig(masks="model", device="cpu")
+    with Engine(tmp_path / "cache", scheduler="serial", progress=False) as engine:
+        cases, aside = prepare(patients, PreprocessConfig(n4=False, spacing=None, normalise="none"), engine)
+        assert aside == []
+        plenty, quality, aside = segment(by_threshold, cases, config, engine, out_of_fold=False)
+        assert aside == []
+        assert len(loaded) == 2  # one a fold, for three patients
+        assert [q.warnings for q in quality] == [(), (), ()]
+        monkeypatch.setattr(Greedy, "room", 40_000)  # of 40 x 40 x 32 voxels two flips do not fit, one does not either; 40 x 36 x 32 ...
+        scarce, quality, aside = segment(by_threshold, cases, config, Engine(tmp_path / "again", scheduler="serial", progress=False), out_of_fold=False)
+    assert len(scarce) + len(aside) == 3
+    for case, found in zip(scarce, quality, strict=True):
+        assert "ran out of memory: predicted" in found.warnings[0]
+        before = next(c for c in plenty if c.patient_id == case.patient_id)
+        assert dice(read_mask(case.mask).array, read_mask(before.mask).array) > 0.9
+    monkeypatch.setattr(Greedy, "room", 10)
+    with Engine(tmp_path / "none", scheduler="serial", progress=False) as engine:
+        masked, _, aside = segment(by_threshold, cases[:1], config, engine, out_of_fold=False)
+    assert masked == []
+    assert aside[0].patient_id == "P-1"
+    assert "ran out of memory even with windows of" in aside[0].reason
 
 
 @pytest.mark.parametrize("slices", [1.5, 1.0, 0.6])

@@ -27,6 +27,7 @@ class RefineConfig(Section):
 class InferenceConfig(Section):
     """How the networks see an image; training is not concerned."""
 
+    backend: Annotated[Literal["torch", "openvino"], Field(description="What computes on a processor; `openvino` needs the package (`pip install 'sarcofuse[openvino]'`). GPUs always use torch.")] = "torch"
     overlap: Annotated[float, Field(ge=0, le=0.9, description="Share of a window that lies in its neighbour at least, for images larger than the training volumes, which go window by window.")] = 0.5
     memory_gb: Annotated[float | None, Field(gt=0, description="Memory that one network's activations may take, in GB; empty gives 60 % of a core's part of the machine's memory, or of the GPU's.")] = None
 

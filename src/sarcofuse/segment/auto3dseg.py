@@ -205,12 +205,19 @@ def ensemble_probabilities(
 
     from sarcofuse.segment.template.segresnetds.scripts.algo import SegresnetdsAlgo
 
+    class Told(list[str]):
+        """A list that stays one where upstream copies its parameters."""
+
+        def __deepcopy__(self, memo: object) -> Told:
+            return self
+
     class ByFold(AlgoEnsembleBestByFold):
         """Keeps probabilities where upstream keeps the class."""
 
         def ensemble_pred(self, preds: Sequence[Any], sigmoid: bool = False) -> NDArray[np.float32]:  # noqa: ARG002 - upstream's signature
             return np.stack([p.cpu().numpy() for p in preds])
 
+    told = Told()
     with quiet():
         builder: Any = AlgoEnsembleBuilder([])
         builder.data_src_cfg["dataroot"], builder.data_src_cfg["datalist"] = "", []
@@ -219,6 +226,8 @@ def ensemble_probabilities(
             algo.output_path, algo.weights, algo.score = str(folder), file, score
             builder.add_inferer(f"{ALGORITHM}_{fold}", algo, score)
         builder.set_ensemble_method(ByFold(len(weights)))
-        found = builder.get_ensemble()({"infer_files": [image], "flips": flips, "device": device, "inference": inference, "notes": notes})
+        found = builder.get_ensemble()({"infer_files": [image], "flips": flips, "device": device, "inference": inference, "notes": told})
+    if notes is not None:
+        notes += told
     probabilities: NDArray[np.float32] = found[0]
     return probabilities

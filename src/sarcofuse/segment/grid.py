@@ -172,24 +172,6 @@ def restore(array: NDArray[np.float32], image: WorkImage) -> NDArray[np.float32]
     return full
 
 
-def pad_to(array: NDArray[np.float32], factor: Sequence[int]) -> NDArray[np.float32]:
-    """Repeat the last planes of an array until its shape is a multiple of what the network needs.
-
-    Parameters
-    ----------
-    array : ndarray of float32
-        Values, of any number of axes.
-    factor : sequence of int
-        What the size along each axis must be a multiple of.
-
-    Returns
-    -------
-    ndarray of float32
-        The array, grown at the end of each axis.
-    """
-    return np.pad(array, [(0, -size % int(f)) for size, f in zip(array.shape, factor, strict=True)], mode="edge")
-
-
 def _apply(matrix: NDArray[np.float32], array: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
     if matrix.shape[0] == matrix.shape[1] and np.array_equal(matrix, np.eye(len(matrix), dtype=np.float32)):
         return array

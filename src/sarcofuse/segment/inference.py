@@ -265,7 +265,7 @@ def _logits(network: Any, batch: NDArray[np.float32], device: str) -> NDArray[np
 
 def _up(shape: Sequence[int], factor: Sequence[int]) -> tuple[int, int, int]:
     z, y, x = (-(-int(size) // int(f)) * int(f) for size, f in zip(shape, factor, strict=True))
-    return z, y, x
+    return (z, y, 2 * x) if (z, y, x) == tuple(factor) else (z, y, x)  # a single voxel at the deepest level has no deviation to normalise by
 
 
 def _least(window: Sequence[int], known: Sequence[int]) -> tuple[int, int, int]:

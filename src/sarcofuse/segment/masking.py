@@ -57,10 +57,16 @@ def segment(segmenter: Segmenter, cases: Sequence[Case], config: SegmentConfig, 
 
     Raises
     ------
+    ConfigError
+        If OpenVINO is to compute and is not installed.
     StageError
         If an out-of-fold mask is wanted of a patient whom no network held out, or the networks know no prompts and there are some.
     """
     refuse_prompts(segmenter, cases)
+    if config.inference.backend == "openvino":
+        from sarcofuse.segment.openvino import require_openvino
+
+        require_openvino()
     card = read_json(segmenter.folder / CARD)
     scores = [float(item["held_out_dice"]) for item in card["folds"]]
     content = segmenter.content

@@ -120,7 +120,7 @@ class SegresnetdsAlgo(BundleAlgo):
         *args : object
             Upstream's; not used.
         **kwargs : object
-            ``flips`` and ``device``.
+            ``flips``, ``device``, ``inference`` and ``notes``.
 
         Returns
         -------

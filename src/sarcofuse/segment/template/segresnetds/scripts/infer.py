@@ -37,7 +37,8 @@ class InferClass:
 
     def __init__(self, plan: Plan, weights: Path, flips: bool = True, device: str = "cpu", inference: InferenceConfig | None = None, notes: list[str] | None = None) -> None:
         self.plan, self.flips, self.inference, self.notes = plan, flips, inference, notes
-        self.network = _network(json.dumps(dict(plan.network)), weights, digest_file(weights), device)
+        backend = "torch" if inference is None or device != "cpu" else inference.backend
+        self.network = _network(json.dumps(dict(plan.network)), weights, digest_file(weights), device, backend)
 
     def infer(self, image: WorkImage) -> torch.Tensor:
         """Give the tumour probability of each voxel.
@@ -57,6 +58,11 @@ class InferClass:
 
 
 @functools.lru_cache(maxsize=10)
-def _network(arguments: str, weights: Path, content: str, device: str) -> torch.nn.Module:  # noqa: ARG001 - the content is what tells weights apart
+def _network(arguments: str, weights: Path, content: str, device: str, backend: str) -> torch.nn.Module:  # noqa: ARG001 - the content is what tells weights apart
     """Load a network once for all patients that a worker sees; as many as an ensemble may have."""
-    return load_network(json.loads(arguments), weights, device)
+    network = load_network(json.loads(arguments), weights, device)
+    if backend == "torch":
+        return network
+    from sarcofuse.segment.openvino import compiled
+
+    return compiled(network)
