@@ -52,9 +52,10 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5.0, help="of training on two cores, all folds together")
     parser.add_argument("--epochs", type=int, default=None, help="of the real patients; by default as the plan says")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--keep", type=Path, default=None, help="keep finished work here, and go on from it; the minutes of training are then those of what was still to do")
     parser.add_argument("--docs", action="store_true", help="put the tables into docs/benchmarks.md")
     arguments = parser.parse_args()
-    found = real(arguments) if arguments.data else synthetic(arguments.seeds, arguments.minutes, arguments.workers, arguments.docs)
+    found = real(arguments) if arguments.data else synthetic(arguments)
     print(json.dumps(found))
 
 
@@ -71,7 +72,7 @@ def real(arguments: argparse.Namespace) -> dict[str, object]:
         minutes = (_cpu() - before) / 60.0
         quality = {q.patient_id: q for q in _masks(segmenter, cases, config, engine)}
         steered = [_steered(segmenter, cases, config, engine, seed, draw) for draw in range(draws)]
-        _, judged = segment.learn_quality(segmenter, list(quality.values()), config, engine)
+        _, judged = segment.learn_quality(segmenter, [q for q in quality.values() if q.signs], config, engine)
         baselines = {c.patient_id: [max(_middle(c, m) for m in MARGINS_MM), float(np.mean([_box(c, seed, d) for d in range(draws)]))] for c in cases}
     rows = []
     for q in judged:
@@ -127,22 +128,23 @@ def _middle(case: Case, margin_mm: float) -> float:
     return dice(closeness_to_box(mask.array.shape, low, high) > 0, mask.array)
 
 
-def synthetic(seeds: Sequence[int], minutes: float, workers: int, docs: bool) -> dict[str, object]:
+def synthetic(arguments: argparse.Namespace) -> dict[str, object]:
     """Train on the demo's training patients and draw masks of the external ones."""
-    rows = [_cohort(seed, minutes, workers) for seed in seeds]
+    minutes = arguments.minutes
+    rows = [_cohort(seed, minutes, arguments.workers, arguments.keep) for seed in arguments.seeds]
     table = markdown([{k: v if isinstance(v, int | str) else f"{v:.3f}" for k, v in row.items()} for row in rows])
     print(table)
-    if docs:
+    if arguments.docs:
         put_in_docs(f"segmentation-{minutes:g}-minutes", table)
     return {"minutes": minutes, "cohorts": rows}
 
 
-def _cohort(seed: int, minutes: float, workers: int) -> dict[str, object]:
+def _cohort(seed: int, minutes: float, workers: int, keep: Path | None) -> dict[str, object]:
     from sarcofuse.cohort import read_cohort
     from sarcofuse.study import demo_study
 
     with tempfile.TemporaryDirectory() as room:
-        home, study = Path(room), demo_study(seed)
+        home, study = (keep / str(seed) if keep else Path(room)), demo_study(seed)
         with Engine(home / "cache", workers=workers) as engine:
             make_cohort(home / "cohort", patients=120, seed=seed, engine=engine)
             cohort = read_cohort(study.cohort, home, seed)
@@ -153,7 +155,7 @@ def _cohort(seed: int, minutes: float, workers: int) -> dict[str, object]:
             segmenter = segment.train(training, config, engine, seed)
             taken = (time.perf_counter() - start) / 60.0
             own = _masks(segmenter, training, config, engine)
-            segmenter, judged = segment.learn_quality(segmenter, own, config, engine)
+            segmenter, judged = segment.learn_quality(segmenter, [q for q in own if q.signs], config, engine)
             _, external, aside = segment.segment(segmenter, [c for c in cases if c.split == "external"], config, engine, out_of_fold=False)
             epochs = segmenter.plan.epochs
     scores = [q.dice for q in external] + [0.0] * len(aside)
