@@ -130,7 +130,7 @@ def test_test_patients_altered_or_deleted_change_no_byte_of_the_bundle(finished:
     shutil.copy(home / "study.yaml", tmp_path / "study.yaml")
     run(tmp_path / "study.yaml", tmp_path / "run", workers=2, until="models")
     files = [f.relative_to(finished.folder) for f in sorted((finished.folder / "bundle").rglob("*")) if f.is_file()]
-    assert len(files) == 14
+    assert len(files) == 15
     for name in (*files, Path("models.json")):
         assert (tmp_path / "run" / name).read_bytes() == (finished.folder / name).read_bytes(), name
 

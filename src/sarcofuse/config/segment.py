@@ -61,4 +61,4 @@ class SegmentConfig(Section):
     nnunet: Annotated[NnunetConfig, Field(description="An installed nnU-Net v2.")] = NnunetConfig()
     totalsegmentator: Annotated[TotalSegmentatorConfig, Field(description="An installed TotalSegmentator.")] = TotalSegmentatorConfig()
     review_below: Annotated[float, Field(ge=0, le=1, description="Masks whose predicted Dice is below this are listed for a person to look at (and those beside which another structure is almost as likely).")] = 0.6
-    fold_masks: Annotated[bool, Field(description="Keep every network's own mask of internal, external and new patients as well, and take radiomic features of each: their spread goes into features/radiomic_spread.parquet. Multiplies the extraction by the number of networks.")] = False
+    fold_masks: Annotated[bool, Field(description="Keep every network's own mask of internal and external patients as well, and take radiomic features of each: their spread goes into features/radiomic_spread.parquet. Multiplies the extraction by the number of networks.")] = False
