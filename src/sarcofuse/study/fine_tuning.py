@@ -141,7 +141,7 @@ class Tuned:
 
 
 def fine_tune(
-    tuner: FineTuner, tables: Mapping[str, FeatureTable], outcome: Mapping[str, int], recipe: Recipe, others: Sequence[Case], run: Path, *, weights: Path | None = None, encoder: Path | None = None
+    tuner: FineTuner, tables: Mapping[str, FeatureTable], outcome: Mapping[str, int], recipe: Recipe, cases: Sequence[Case], run: Path, *, weights: Path | None = None, encoder: Path | None = None
 ) -> Tuned:
     """Let networks learn in every fold of the models, and serve the other patients.
 
@@ -155,8 +155,8 @@ def fine_tune(
         Outcome of the training patients who are in every table.
     recipe : Recipe
         How models are fitted.
-    others : sequence of Case
-        Internal and external patients.
+    cases : sequence of Case
+        All patients with images; of the internal and external ones, those who are in every table are served.
     run : Path
         The run folder; ``deep/networks``, ``deep/fine_tuning.json``, ``deep/nested.npz`` and ``features/deep.parquet`` are written.
     weights : Path, optional
@@ -186,6 +186,8 @@ def fine_tune(
     learner.save(run / NESTED)
     tuner.keep(run / NETWORKS, data.patient_ids, data.y, group, fold)
     write_json({"format": FORMAT, **tuner.figures(data.patient_ids, data.y, group, fold)}, run / FIGURES)
+    everywhere = set.intersection(*(set(t.patient_ids) for t in tables.values()))
+    others = [c for c in cases if c.split != "train" and c.patient_id in everywhere]
     served, aside = deep.serve_fine_tuned(others, tuner.config, tuner.engine, run / NETWORKS, weights=weights, encoder=encoder)
     width, given = len(tuner.names), tables[BLOCK]
     who = (*data.patient_ids, *served.patient_ids)

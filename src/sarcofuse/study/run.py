@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sarcofuse.config import SelectionStep, SignatureConfig, StudyConfig, read_study
 from sarcofuse.errors import ConfigError, StageError
-from sarcofuse.records import SPLITS, Case, Cohort, FeatureTable, MaskQuality, Patient, Prediction, SetAside
+from sarcofuse.records import SPLITS, Case, Cohort, FeatureTable, MaskQuality, Prediction, SetAside
 from sarcofuse.runtime import Engine, digest_file, read_json, write_json, write_table
 from sarcofuse.study.fine_tuning import NETWORKS, fine_tune, placeholder
 from sarcofuse.study.folder import RunFolder
@@ -22,7 +22,7 @@ from sarcofuse.study.prompts import dice_side_by_side, prompt_counts, uneven_pro
 
 if TYPE_CHECKING:
     from sarcofuse.deep import FineTuner
-    from sarcofuse.models import FittedModel, Recipe, Repeats
+    from sarcofuse.models import FittedModel, Repeats
     from sarcofuse.models.record import Signature
 
 STAGES = ("cohort", "preprocess", "segment", "radiomics", "deep", "models", "evaluation", "report")
@@ -335,7 +335,12 @@ def _models(state: _Study) -> None:
     times = state.cohort.outcomes.times if config.models.signature.model == "cox" else None
     recipe = models.Recipe(signature, config.models, state.engine, config.seed, state.cohort.groups, state.repeats, times)
     if state.tuner is not None:
-        recipe, complete = _fine_tune(state, recipe, {p: outcome[p] for p in training}, complete)
+        tuned = fine_tune(state.tuner, state.tables, {p: outcome[p] for p in training}, recipe, state.cases, state.folder.path, weights=state.weights, encoder=state.segmenter)
+        state.tables, recipe = dict(tuned.tables), tuned.recipe
+        state.folder.set_aside += tuned.set_aside
+        state.folder.warnings += tuned.warnings
+        there = set(state.tables["deep"].patient_ids)
+        complete = [p for p in complete if p.patient_id in there]
     tables = {name: FeatureTable(name, tuple(training), t.names, t.rows(training)) for name, t in state.tables.items()}
     state.models = models.fit_chosen(tables, {p: outcome[p] for p in training}, recipe)
     lead = lead_model(state.models, config)
@@ -355,20 +360,6 @@ def _models(state: _Study) -> None:
         files = (state.weights, state.segmenter)
         note = map_extremes(state.cases, state.models, state.tables, config.deep, state.engine, state.folder.path / "deep", count=config.report.maps, files=files)
         state.folder.warnings += [note] if note else []
-
-
-def _fine_tune(state: _Study, recipe: Recipe, outcome: Mapping[str, int], complete: Sequence[Patient]) -> tuple[Recipe, list[Patient]]:
-    """Learn the deep block; give the recipe that learns it anew in every fold, and the patients who have everything."""
-    if state.tuner is None:
-        return recipe, list(complete)
-    tested = {p.patient_id for p in complete if p.split != "train"}
-    others = [c for c in state.cases if c.patient_id in tested]
-    found = fine_tune(state.tuner, state.tables, outcome, recipe, others, state.folder.path, weights=state.weights, encoder=state.segmenter)
-    state.tables = dict(found.tables)
-    state.folder.set_aside += found.set_aside
-    state.folder.warnings += found.warnings
-    there = set(found.tables["deep"].patient_ids)
-    return found.recipe, [p for p in complete if p.patient_id in there]
 
 
 def make_signature(config: SignatureConfig, seed: int, selection: Sequence[SelectionStep] = (), sites: Sequence[str] = ()) -> Signature:
