@@ -95,7 +95,7 @@ def phantoms(folder: Path, patients: int, seed: int) -> list[Path]:
         work = to_working(volume.array.astype(np.float32), volume.geometry.spacing, SPACING)
         share = shrink(mask.array.astype(np.float32), work.steps)
         files.append(folder / f"{seed}-{number}.npz")
-        np.savez(files[-1], image=work.array.astype(np.float16), label=np.rint(share * 255.0).astype(np.uint8))
+        np.savez(files[-1], image=work.array.astype(np.float16), label=np.rint(share * 255.0).astype(np.uint8), spacing=np.array(SPACING))
     return files
 
 

@@ -45,7 +45,7 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 
 @pytest.fixture
 def plan() -> Plan:
-    return make_plan(stats(), SegmentConfig(spacing=(4.0, 4.0, 5.0), patch=(16, 16, 8), filters=8), "cpu", 0)
+    return make_plan(stats(), SegmentConfig(spacing=(4.0, 4.0, 5.0), patch=(16, 16, 8), filters=8, prompts=0), "cpu", 0)
 
 
 @pytest.mark.parametrize("shape", [(8, 16, 16), (5, 13, 11), (1, 3, 2), (20, 33, 17)])
@@ -109,8 +109,10 @@ def test_windows_agree_with_monai(plan: Plan):
     ],
 )
 def test_what_goes_through_at_once_is_what_the_network_knows(plan: Plan, patch: tuple[int, int, int], shape: tuple[int, int, int], window: tuple[int, int, int]):
-    known = make_plan(stats(), SegmentConfig(spacing=(4.0, 4.0, 5.0), patch=patch, filters=8), "cpu", 0)
+    known = make_plan(stats(), SegmentConfig(spacing=(4.0, 4.0, 5.0), patch=patch, filters=8, prompts=0), "cpu", 0)
     assert first_way(shape, known, "cpu", 4, InferenceConfig(memory_gb=8.0), []).window == window
+    scaled = replace(known, voxels=40_000)  # every image at as many voxels, whatever its shape
+    assert first_way(shape, scaled, "cpu", 4, InferenceConfig(memory_gb=8.0), []).window == tuple(-(-n // 8) * 8 for n in shape)
 
 
 @pytest.mark.parametrize("shape", [(1, 40, 32), (1, 3, 2), (8, 8, 8), (3, 50, 1)])

@@ -34,7 +34,7 @@ def test_absent_package_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path):
 @pytest.mark.parametrize(("spacing", "channels"), [((4.0, 4.0, 5.0), 1), ((1.0, 1.0, 6.0), 3)])
 def test_openvino_says_what_torch_says(spacing: tuple[float, float, float], channels: int):
     pytest.importorskip("openvino")
-    plan = make_plan(stats(), SegmentConfig(spacing=spacing, patch=(32, 32, 16), filters=8), "cpu", 0)
+    plan = make_plan(stats(), SegmentConfig(spacing=spacing, patch=(32, 32, 16), filters=8, prompts=0), "cpu", 0)
     network = build_network({**plan.network, "in_channels": channels}, 5).eval()
     image = np.random.default_rng(0).normal(size=(channels, 20, 40, 32)).astype(np.float32)
     with torch.no_grad():

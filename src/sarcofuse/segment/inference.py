@@ -127,10 +127,10 @@ def first_way(shape: Sequence[int], plan: Plan, device: str, passes: int, settin
     """
     whole = _up(shape, plan.factor)
     one_pass = all(size <= known * ROOM for size, known in zip(shape, plan.shape, strict=True))
-    window = whole if one_pass else _least(whole, plan.shape)
+    window = whole if one_pass else _known(whole, plan)
     limit = settings.memory_gb or _machine_gb(device)
     if footprint_gb(window, plan) > limit and one_pass:
-        window = _least(whole, plan.shape)
+        window = _known(whole, plan)
     wanted = window
     while footprint_gb(window, plan) > limit and (smaller := _halved(window, plan)) != window:
         window = smaller
@@ -214,7 +214,7 @@ def stepping_down(
 
 def _less(way: Way, plan: Plan) -> tuple[Way, str] | None:
     """Give the next way that needs less memory, and how to speak of it."""
-    known = _least(way.window, plan.shape)
+    known = _known(way.window, plan)
     if way.batch > 1:
         return replace(way, batch=way.batch // 2), f"predicted with {way.batch // 2} windows at a time; the mask is the same"
     if known != way.window:
@@ -268,8 +268,9 @@ def _up(shape: Sequence[int], factor: Sequence[int]) -> tuple[int, int, int]:
     return (z, y, 2 * x) if (z, y, x) == tuple(factor) else (z, y, x)  # a single voxel at the deepest level has no deviation to normalise by
 
 
-def _least(window: Sequence[int], known: Sequence[int]) -> tuple[int, int, int]:
-    z, y, x = (min(int(w), int(k)) for w, k in zip(window, known, strict=True))
+def _known(window: tuple[int, int, int], plan: Plan) -> tuple[int, int, int]:
+    """Give the largest part of a window that the network knows: no longer than a training volume, or all of it where training scaled whole images."""
+    z, y, x = (w if plan.voxels else min(w, int(k)) for w, k in zip(window, plan.shape, strict=True))
     return z, y, x
 
 
