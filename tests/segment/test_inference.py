@@ -45,7 +45,7 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 
 @pytest.fixture
 def plan() -> Plan:
-    return make_plan(stats(), SegmentConfig(spacing=(4.0, 4.0, 5.0), patch=(16, 16, 8), filters=8), "cpu", 0)
+    return make_plan(stats(), SegmentConfig(spacing=(4.0, 4.0, 5.0), patch=(16, 16, 8), filters=8, prompts=0), "cpu", 0)
 
 
 @pytest.mark.parametrize("shape", [(8, 16, 16), (5, 13, 11), (1, 3, 2), (20, 33, 17)])

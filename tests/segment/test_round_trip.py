@@ -60,7 +60,7 @@ def by_threshold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Segmenter:
     """An ensemble of stand-ins that work at 2.5 x 2.5 x 3 mm."""
     folder = tmp_path / "segmenter"
     folder.mkdir()
-    plan = make_plan(stats(extent=(400.0, 400.0, 400.0)), SegmentConfig(spacing=(2.5, 2.5, 3.0), filters=4), "cpu", 0)
+    plan = make_plan(stats(extent=(400.0, 400.0, 400.0)), SegmentConfig(spacing=(2.5, 2.5, 3.0), filters=4, prompts=0), "cpu", 0)
     write_plan(plan, folder / "plan.json")
     items = []
     for fold in range(2):
