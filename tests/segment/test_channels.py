@@ -44,7 +44,7 @@ def test_channels_reach_the_network(tmp_path: Path, prompts: float, channels: in
     prompt = work_prompt(Prompt(box=(LOW, HIGH)), GRID, work)
 
     def seen(with_prompt: bool) -> np.ndarray:
-        return _see(tmp_path, [tmp_path / "fold_0.safetensors"], [0.5], work, CONFIG, [], prompt if with_prompt else None)[0, 1]
+        return _see(tmp_path, [tmp_path / "fold_0.safetensors"], [0.5], CONFIG, [], work, prompt if with_prompt else None)[0, 1]
 
     assert (np.abs(seen(True) - seen(False)).max() > 1e-4) == (channels > 1)
     given = network_input(work, prompt, plan).array.reshape(-1, *work.array.shape)
