@@ -58,7 +58,7 @@ def segmenter(tmp_path) -> Path:
     return write_segmenter(tmp_path / "segmenter")
 
 
-def write_segmenter(folder: Path, *, fill: float | None = None) -> Path:
+def write_segmenter(folder: Path, *, fill: float | None = None, network: dict = NETWORK) -> Path:
     import torch
     from monai.networks.nets.segresnet_ds import SegResNetDS
     from safetensors.torch import save_file
@@ -66,15 +66,15 @@ def write_segmenter(folder: Path, *, fill: float | None = None) -> Path:
     folder.mkdir()
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = SegResNetDS(**{k: tuple(v) if isinstance(v, list) else v for k, v in NETWORK.items()})
-    state = {k: v.contiguous().clone() for k, v in network.state_dict().items()}
+        module = SegResNetDS(**{k: tuple(v) if isinstance(v, list) else v for k, v in network.items()})
+    state = {k: v.contiguous().clone() for k, v in module.state_dict().items()}
     if fill is not None:
         state["encoder.conv_init.weight"].fill_(fill)
     save_file(state, folder / "fold_0.safetensors")
-    (folder / "plan.json").write_text(json.dumps({"format": 1, "spacing": [4.0, 4.0, 5.0], "network": NETWORK}), encoding="utf8")
+    (folder / "plan.json").write_text(json.dumps({"format": 1, "spacing": [4.0, 4.0, 5.0], "network": network}), encoding="utf8")
     card = {
         "format": 1,
-        "network": {"class": "monai.networks.nets.SegResNetDS", "arguments": NETWORK},
+        "network": {"class": "monai.networks.nets.SegResNetDS", "arguments": network},
         "plan": digest_file(folder / "plan.json"),
         "folds": [{"file": "fold_0.safetensors", "sha256": digest_file(folder / "fold_0.safetensors")}],
     }

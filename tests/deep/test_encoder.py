@@ -12,11 +12,11 @@ import torch
 from sarcofuse.config.deep import DeepConfig
 from sarcofuse.deep import extract, extract_deep
 from sarcofuse.deep.boxes import _box, _cut, working_image
-from sarcofuse.deep.encoder import encoder_digest
+from sarcofuse.deep.encoder import encoder_digest, load_encoder, open_encoder
 from sarcofuse.errors import WeightsError
 from sarcofuse.records import Geometry, Mask, Volume
 from sarcofuse.runtime import Engine
-from tests.deep.conftest import NETWORK, ball
+from tests.deep.conftest import NETWORK, ball, write_segmenter
 
 ENCODER = DeepConfig(backbone="segresnet-encoder", layer="last", pooling="average")
 
@@ -62,6 +62,35 @@ def test_features_are_means_of_the_encoders_last_map(segmenter):
         last = network.eval().encoder(torch.from_numpy(normalised)[None, None])[-1]
     assert found.values[0] == pytest.approx(last[0].mean(dim=(1, 2, 3)).numpy(), rel=1e-3, abs=2e-5)
     assert found.names == tuple(f"segresnet-encoder_{i:04d}" for i in range(1, 17))
+
+
+def test_networks_that_can_be_guided_see_the_image_alone(tmp_path):
+    """Against the whole network of five channels, of which all but the image are zero."""
+    from monai.networks.nets.segresnet_ds import SegResNetDS
+    from safetensors.torch import load_file
+
+    folder = write_segmenter(tmp_path / "guided", network={**NETWORK, "in_channels": 5})
+    card = json.loads((folder / "segmenter.json").read_text())
+    card["network"]["arguments"]["guide"] = {"gain": 4.0, "bound": 3.0}
+    (folder / "segmenter.json").write_text(json.dumps(card))
+    whole = SegResNetDS(**{k: tuple(v) if isinstance(v, list) else v for k, v in NETWORK.items() if k != "in_channels"}, in_channels=5)
+    whole.load_state_dict(load_file(folder / "fold_0.safetensors"))
+    for module in whole.modules():
+        if isinstance(module, torch.nn.Conv3d | torch.nn.ConvTranspose3d):
+            module.stride = tuple(int(s) for s in module.stride)
+    image = torch.randn(1, 1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = whole.eval().encoder(torch.cat([image, torch.zeros(1, 4, 4, 8, 8)], dim=1))
+        told = whole.encoder(torch.cat([image, torch.ones(1, 4, 4, 8, 8)], dim=1))
+        found = open_encoder(folder, "cpu").maps(image, "blocks")
+    assert len(found) == len(expected) == 3
+    for one, other in zip(found, expected, strict=True):
+        assert one.numpy() == pytest.approx(other.numpy(), abs=1e-5)
+    assert not torch.allclose(told[-1], expected[-1], atol=1e-2)
+    network, _ = load_encoder(folder, "cpu")
+    assert network.encoder.conv_init.weight.shape[1] == 1
+    volume, mask = ball()
+    assert np.isfinite(extract_deep(volume, mask, settings=ENCODER, encoder=folder).values).all()
 
 
 def test_all_levels_and_regions_stand_side_by_side(segmenter):

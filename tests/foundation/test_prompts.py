@@ -122,8 +122,9 @@ def _plan(channels: int) -> dict[str, Any]:
     from sarcofuse.segment.planning import make_plan
     from tests.segment.test_parts import stats
 
-    plan = make_plan(stats(), SegmentConfig(), "cpu", 0)
-    return {"format": FORMAT, **asdict(plan), "network": {**plan.network, "in_channels": channels}}
+    plan = make_plan(stats(), SegmentConfig(prompts=0.5 if channels > 1 else 0), "cpu", 0)
+    assert plan.channels == channels
+    return {"format": FORMAT, **asdict(plan)}
 
 
 @pytest.mark.parametrize(("channels", "words"), [(1, "its networks were trained without prompts"), (None, "it has no segmentation networks")])
@@ -150,7 +151,7 @@ def test_risks_by_steered_masks_are_marked(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(Bundle, "_features", features)
     monkeypatch.setattr(Bundle, "predict_tables", lambda self, tables, ids, **how: [Risk(p, 0.2, False, 0.5, "dlr-svm", ("odd",)) for p in ids])
     people = [Patient("A", "external", prompt=CLICK), Patient("B", "external"), Patient("C", "external", mask=Path("m.nii.gz"), prompt=CLICK)]
-    risks, _ = bundle(tmp_path / "new", 3).predict(people, given_masks=True)
+    risks, _ = bundle(tmp_path / "new", 5).predict(people, given_masks=True)
     assert [(r.patient_id, r.prompted) for r in risks] == [("A", "click"), ("B", ""), ("C", "")]
     assert risks[0].warnings == ("the mask was steered by a click: judge the risk by that mask", "odd")
     assert risks[1].warnings == ("odd",)

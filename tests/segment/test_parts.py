@@ -157,7 +157,7 @@ def test_plan_obeys_the_configuration():
 def test_plan_knows_what_shapes_the_network_takes(spacing: tuple[float, float, float]):
     from monai.networks.nets.segresnet_ds import SegResNetDS
 
-    plan = make_plan(stats(), SegmentConfig(spacing=spacing), "cpu", 0)
+    plan = make_plan(stats(), SegmentConfig(spacing=spacing, prompts=0), "cpu", 0)
     network = SegResNetDS(**{**plan.network, "init_filters": 4, "resolution": tuple(plan.network["resolution"])})
     assert [int(f) for f in network.shape_factor()] == list(plan.factor)
 

@@ -31,11 +31,11 @@ LEFT, RIGHT = np.s_[2:6, 15:25, 5:15], np.s_[2:6, 15:24, 25:34]
 
 
 def stand_in(folder: Path, weights: Sequence[Path], scores: Sequence[float], image: Any, **options: object) -> np.ndarray:
-    """Bright voxels; where the channels beside the image say something, only those it says it of. Every network is a little less sure than the one before."""
+    """Bright voxels; where the channels beside the image say something, only those that closeness says it of. Every network is a little less sure than the one before."""
     channels = image.array if image.array.ndim == 4 else image.array[None]
     found = channels[0] > 0
     if channels[1:].any():
-        found = found & (channels[1:].max(axis=0) > 0)
+        found = found & (channels[1] > 0)
     numbers = [int(file.stem.rsplit("_", 1)[-1]) for file in weights]
     return np.stack([np.stack([found * np.float32(0.9 - 0.1 * n)] * 2) for n in numbers]).astype(np.float32)
 
@@ -52,8 +52,9 @@ def engine(tmp_path: Path) -> Engine:
 
 
 def segmenter(folder: Path, channels: int) -> Segmenter:
-    plan = make_plan(stats(), CONFIG, "cpu", 0)
-    write_plan(replace(plan, network={**plan.network, "in_channels": channels}), folder / "plan.json")
+    plan = make_plan(stats(), CONFIG.model_copy(update={"prompts": 0.5 if channels > 1 else 0}), "cpu", 0)
+    assert plan.channels == channels
+    write_plan(plan, folder / "plan.json")
     items = []
     for fold in range(2):
         file = folder / f"fold_{fold}.safetensors"
@@ -65,7 +66,7 @@ def segmenter(folder: Path, channels: int) -> Segmenter:
 
 @pytest.fixture
 def steered(tmp_path: Path) -> Segmenter:
-    return segmenter(tmp_path / "model", 4)
+    return segmenter(tmp_path / "model", 5)
 
 
 def case(folder: Path, prompt: Prompt | None = None, name: str = "P-0", *, known: bool = True) -> Case:
@@ -81,7 +82,8 @@ def case(folder: Path, prompt: Prompt | None = None, name: str = "P-0", *, known
     return Case(name, "train", "A", place / "image.nii.gz", mask, place / "image.nii.gz", content_digest(Volume(image + 1.0, GRID)), mask_digest, prompt=prompt, prompt_digest=said)
 
 
-BOX = Prompt(box=((9.0, -11.0, 9.0), (28.0, 8.0, 26.0)))
+BOX = Prompt(box=((2.0, -18.0, 0.0), (34.0, 14.0, 35.0)))
+"""Large enough for its ellipsoid to hold the whole block."""
 CLICK = Prompt(click=((18.0, -2.0, 15.0),))
 
 
@@ -142,7 +144,7 @@ def test_prompts_without_truth(tmp_path: Path, steered: Segmenter, engine: Engin
 
 
 def test_another_prompt_is_another_task(tmp_path: Path, steered: Segmenter, engine: Engine) -> None:
-    other = Prompt(box=((-31.0, -11.0, 9.0), (-9.0, 11.0, 26.0)))
+    other = Prompt(box=((-39.0, -19.0, 0.0), (-3.0, 17.0, 35.0)))
     people = [case(tmp_path, BOX), case(tmp_path, other, "P-1"), case(tmp_path)]
     folders = [segment(steered, [c], CONFIG, engine, out_of_fold=False)[0][0].mask.parent.name for c in people]
     assert len(set(folders)) == 3

@@ -68,7 +68,8 @@ def test_a_held_out_mask_changes_nothing_in_its_own_fold(learned: Segmenter, pla
     write_mask(mask, tmp_path / "mask.nii.gz")
     changed = [replace(cases[0], mask=tmp_path / "mask.nii.gz", mask_digest=content_digest(mask)), *cases[1:]]
     plan = read_plan(learned.folder / "plan.json")
-    fixed = PSEUDO.model_copy(update={"spacing": plan.spacing, "patch": (plan.shape[2], plan.shape[1], plan.shape[0])})
+    # what the plan takes from all training masks together is fixed: spacing, patch, and how large a tumour a click means
+    fixed = PSEUDO.model_copy(update={"prompts": 0, "spacing": plan.spacing, "patch": (plan.shape[2], plan.shape[1], plan.shape[0])})
     networks = []
     for some in (cases, changed):
         segmenter = train(some, fixed, Engine(tmp_path / str(len(networks)), scheduler="serial", progress=False), seed=0)

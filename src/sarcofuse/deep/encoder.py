@@ -1,7 +1,8 @@
 """Features of the study's own segmentation network: its SegResNet encoder, looking at the tumour in 3D.
 
 The folder of a segmenter holds ``segmenter.json`` (arguments of MONAI's SegResNetDS; name and SHA-256 of each fold's weights) and ``plan.json`` (working voxel size). The first
-fold's network serves everybody, training patients and others alike, so that all features have the same axes. It has learnt from masks, never from outcomes.
+fold's network serves everybody, training patients and others alike, so that all features have the same axes. It has learnt from masks, never from outcomes. Where it can be
+guided, the encoder sees the image alone: as if nobody knew where the tumour is.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CARD, PLAN = "segmenter.json", "plan.json"
+INPUT = "encoder.conv_init.weight"
+"""Weights of the first convolution, whose second axis is the input's channels: the image, and what a network that can be guided is told."""
 
 
 def encoder_digest(folder: Path) -> str:
@@ -218,9 +221,12 @@ def _network(folder: Path, device: str, key: str) -> tuple[Any, tuple[float, flo
 
     settings = _settings(folder)
     arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) and k != "norm" else v for k, v in settings.network.items() if k != "guide"}
+    arguments["in_channels"] = 1
     try:
         network: Any = SegResNetDS(**arguments)
         state = load_file(settings.weights)
+        if INPUT in state:
+            state[INPUT] = state[INPUT][:, :1].contiguous()  # channels of zeros would add nothing
     except (TypeError, ValueError, OSError, SafetensorError) as error:
         message = f"the segmentation network in {folder.name} cannot be rebuilt: {str(error).splitlines()[0]} (content {key[:8]}); take the folder as training wrote it"
         raise WeightsError(message) from error

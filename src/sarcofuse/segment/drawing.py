@@ -20,6 +20,8 @@ ODDS = (0.7, 0.15, 0.15)
 """How often each kind of prompt is drawn."""
 JITTER_MM = 8.0
 """How far each face of a box may be off, and the whole of a rough mask."""
+NEARBY = 0.02
+"""Blurred share of tumour where a rough mask may reach."""
 TRIMMED, TRIM_MM, KEPT_MM = 0.5, 25.0, 8.0
 """Share of a crop's faces that are moved towards the tumour; by how much at most, and what stays."""
 ZOOM = 0.3
@@ -133,7 +135,7 @@ def told(image: NDArray[np.float32], label: NDArray[np.float32], spacing: Spacin
         What `sarcofuse.segment.guide.guided` gives.
     """
     low, high = bounds(label)
-    if kind == "rough":
+    if kind == "rough" and low is not None:
         rough = draw_rough(label, spacing, rng)
         closeness = closeness_to_rough(rough, spacing) if rough.any() else None
     elif kind == "box" and low is not None and high is not None:
@@ -193,7 +195,7 @@ def draw_rough(label: NDArray[np.float32], spacing: Sequence[float], rng: np.ran
     steps = np.array(list(reversed(tuple(spacing))), dtype=np.float64)
     blurred = gaussian_filter(label, rng.uniform(3.0, 8.0) / steps, mode="nearest")
     waves = gaussian_filter(rng.standard_normal(label.shape), 12.0 / steps, mode="nearest")
-    moved = blurred + 0.2 * waves / max(float(waves.std()), 1e-6)
+    moved = np.where(blurred > NEARBY, blurred + 0.2 * waves / max(float(waves.std()), 1e-6), 0.0)  # no islands far from the tumour
     off = rng.uniform(-1.0, 1.0, size=3) * JITTER_MM / np.sqrt(3.0) / steps
     return np.asarray(shift(moved, off, order=1, mode="nearest") > rng.uniform(0.3, 0.7), dtype=np.float32)
 

@@ -93,6 +93,8 @@ def _of_cropped(plan: Plan, stats: Mapping[str, Any], config: SegmentConfig, pat
     rate = config.learning_rate or LEARNING_RATE
     shape = (SIDE[kind],) * 3
     early = bool(config.early_stopping)
+    if config.early_stopping is None:
+        reasons["early_stopping"] = "no: few passes as it is"
     sizes = replace(plan, spacing=(side,) * 3, shape=shape, factor=factor, voxels=VOXELS[kind])
     return replace(sizes, network=network, epochs=epochs, learning_rate=rate, reasons=reasons, start=start, early_stopping=early)
 

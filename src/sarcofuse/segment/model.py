@@ -47,7 +47,7 @@ class Segmenter:
     @property
     def takes_prompts(self) -> bool:
         """Whether its networks were trained to be steered by boxes, clicks and rough masks."""
-        return int(self.plan.network["in_channels"]) > 1
+        return self.plan.prompts > 0
 
     @property
     def weights(self) -> tuple[Path, ...]:
