@@ -25,7 +25,7 @@ def cases(room: Path, count: int) -> list[Path]:
         rng = np.random.default_rng(i)
         label = np.zeros((6 + i % 2, 15, 18), dtype=np.uint8)
         label[2:5, 4 + i % 4 : 9 + i % 4, 5:11] = 255
-        np.savez(room / f"{i}.npz", image=(rng.normal(0, 0.5, label.shape) + label / 128.0).astype(np.float16), label=label)
+        np.savez(room / f"{i}.npz", image=(rng.normal(0, 0.5, label.shape) + label / 128.0).astype(np.float16), label=label, spacing=np.array([2.0, 2.0, 5.0]))
         found.append(room / f"{i}.npz")
     return found
 
