@@ -29,6 +29,7 @@ def test_entries_are_frozen_and_complete():
         "radimagenet-resnet50",
         "radimagenet-densenet121",
         "onnx",
+        "dinov2-small",
         "cifar-resnet20",
         "cifar-resnet56",
     }
@@ -57,7 +58,7 @@ def test_digits_are_those_of_the_published_file_names():
         if entry.sha256 and entry.name == "efficientnet-lite0":
             assert entry.sha256[:8] in entry.file
     unknown = {e.name for e in BACKBONES.values() if e.origin == "published" and not e.sha256 and not e.prefix}
-    assert unknown == {"radimagenet-resnet50", "radimagenet-densenet121", *(f"medicalnet-resnet{d}" for d in (10, 18, 34, 50))}
+    assert unknown == {"dinov2-small", "radimagenet-resnet50", "radimagenet-densenet121", *(f"medicalnet-resnet{d}" for d in (10, 18, 34, 50))}
 
 
 def test_entries_cannot_be_changed():

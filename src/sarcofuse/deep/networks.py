@@ -341,6 +341,11 @@ def build(name: str) -> nn.Module:
     }
     if name in own:
         return own[name]()
+    if name.startswith("dinov2"):
+        from sarcofuse.deep.dino import build_dino
+
+        network: nn.Module = build_dino(name)
+        return network
     from sarcofuse.deep.adapted import adapt
 
     return adapt(name)

@@ -44,7 +44,7 @@ def find_weights(backbone: Backbone, given: Path | None = None, *, cache: Path |
     backbone : Backbone
         Entry of the registry.
     given : Path, optional
-        File to use: the published one, or a ``.safetensors`` file with the same tensors (`save_weights`).
+        File to use, or a folder that holds it under its published name: the published one, or a ``.safetensors`` file with the same tensors (`save_weights`).
     cache : Path, optional
         Folder of downloaded weights, by default `cache_folder`.
     network : bool
@@ -63,6 +63,7 @@ def find_weights(backbone: Backbone, given: Path | None = None, *, cache: Path |
         If it is absent and cannot be had, or was altered; the message says which file, where to get it and where to put it.
     """
     if given is not None:
+        given = given / Path(backbone.file).name if given.is_dir() else given
         return _first_use(backbone, _verified(backbone, given), cache)
     if backbone.origin == "user":
         message = f"backbone {backbone.name} comes with no weights of its own; name the file in deep.weights"
