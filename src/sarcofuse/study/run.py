@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +16,9 @@ from sarcofuse.study.fine_tuning import NETWORKS, fine_tune, placeholder
 from sarcofuse.study.folder import RunFolder
 from sarcofuse.study.followup import known_patients
 from sarcofuse.study.harmonise import plan_harmonisation, with_plan
-from sarcofuse.study.masks import scanners, to_review, write_spread
-from sarcofuse.study.prompts import dice_side_by_side, prompt_counts, uneven_prompts
+from sarcofuse.study.masks import scanners, write_spread
+from sarcofuse.study.prompts import dice_side_by_side, prompt_counts
+from sarcofuse.study.segmenting import segment_study
 
 if TYPE_CHECKING:
     from sarcofuse.deep import FineTuner
@@ -209,69 +209,17 @@ def _preprocess(state: _Study) -> None:
 
 
 def _segment(state: _Study) -> None:
-    config, given = state.config.segment, {c.patient_id: c.mask for c in state.cases}
-    if config.masks == "given":
-        bare = [c for c in state.cases if c.mask is None]
-        state.folder.set_aside += [SetAside(c.patient_id, "segment", "has no mask, and the study uses given masks; draw one, or set segment.masks: model") for c in bare]
-        state.cases = _someone([dataclasses.replace(c, mask_source="given") for c in state.cases if c.mask is not None], "segment", state.folder.set_aside)
-    elif config.masks != "model":
-        _segment_externally(state)
-    elif config.templates is not None:
-        _segment_by_templates(state)
-    else:
-        from sarcofuse import segment
-
-        if isinstance(config.start_from, Path):
-            config = config.model_copy(update={"start_from": state.home / config.start_from})
-        training = [c for c in state.cases if c.split == "train" and (c.mask is not None or config.unlabelled == "pseudo")]
-        segmenter = segment.train(training, config, state.engine, state.config.seed)
-        state.folder.warnings += segmenter.notes
-        state.folder.plan = segment.explain(segmenter.plan)
-        learned = [c for c in training if c.patient_id in segmenter.folds]
-        state.given = [c for c in learned if c.mask is not None]
-        held_out, quality_out, aside_out = segment.segment(segmenter, learned, config, state.engine, out_of_fold=True)
-        segmenter, quality_out = segment.learn_quality(segmenter, quality_out, config, state.engine)
-        state.segmenter = segmenter.folder
-        known = {c.patient_id for c in learned}
-        others = [c for c in state.cases if c.patient_id not in known]
-        ensemble, quality, aside = segment.segment(segmenter, others, config, state.engine, out_of_fold=False)
-        state.quality = sorted([*quality_out, *quality], key=lambda q: q.patient_id)
-        odd = Counter(w for q in state.quality for w in q.warnings)
-        state.folder.warnings += [f"segment: {count} of {len(state.quality)} masks: {warning}" for warning, count in odd.items()]
-        state.unfound = {a.patient_id for a in (*aside_out, *aside)}
-        state.folder.set_aside += [*aside_out, *aside]
-        state.folder.warnings += to_review(state.quality, config.review_below)
-        state.cases = _someone(sorted([*held_out, *ensemble], key=lambda c: c.patient_id), "segment", state.folder.set_aside)
+    given = {c.patient_id: c.mask for c in state.cases}
+    masked = segment_study(state.cases, state.config.segment, state.engine, state.config.seed, state.home)
+    state.folder.set_aside += masked.set_aside
+    state.folder.warnings += masked.warnings
+    state.given, state.segmenter, state.unfound, state.quality = masked.given, masked.segmenter, masked.unfound, masked.quality
+    state.cases = _someone(masked.cases, "segment", state.folder.set_aside)
+    if state.config.segment.masks != "given":
+        state.folder.plan = masked.plan
         state.folder.write_quality(state.quality)
-        state.folder.warnings += uneven_prompts(state.cases)
     state.folder.write_cases(state.cases, given)
     state.folder.write_masks(state.cases)
-
-
-def _segment_externally(state: _Study) -> None:
-    from sarcofuse import segment
-
-    state.given = [c for c in state.cases if c.split == "train" and c.mask is not None]
-    masked, state.quality, aside = segment.segment_external(state.cases, state.config.segment, state.engine, state.home)
-    state.folder.set_aside += aside
-    state.folder.warnings.append(
-        f"masks are those of {state.config.segment.masks}, which learned outside this study: if it learned from patients of this study, their masks are better than a new patient's will be"
-    )
-    state.cases = _someone(masked, "segment", state.folder.set_aside)
-    state.folder.write_quality(state.quality)
-
-
-def _segment_by_templates(state: _Study) -> None:
-    from sarcofuse import segment
-
-    config = state.config.segment
-    state.given = [c for c in state.cases if c.split == "train" and c.mask is not None]
-    config = config.model_copy(update={"templates": state.home / (config.templates or Path())})
-    state.cases, state.quality, aside = segment.segment_by_templates(state.cases, config, state.engine, state.config.seed)
-    state.folder.set_aside += aside
-    state.folder.warnings.append("masks are by algorithm templates from outside, which the bundle does not hold: new patients need a mask")
-    state.cases = _someone(state.cases, "segment", state.folder.set_aside)
-    state.folder.write_quality(state.quality)
 
 
 def _radiomics(state: _Study) -> None:
