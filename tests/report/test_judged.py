@@ -34,7 +34,7 @@ def cells(row: list) -> list[str]:
 def test_figures_are_those_of_metrics_json(folder: Path, studio: Studio) -> None:
     (table,) = judged.figures(RunFolder(folder), studio)
     entries = {e["split"]: e for e in read_json(folder / "metrics.json")["segmentation"]}
-    assert [row[0] for row in table.rows] == ["Training", "Internal test", "External test"]
+    assert [cells(row)[0] for row in table.rows] == ["Training", "Internal test", "External test"]
     last, entry = table.rows[2], entries["external"]
     assert cells(last)[1:5] == [f"{entry['dice']['value']:.3f}", f"{entry['surface_dice']['value']:.3f}", f"{entry['hd95_mm']['value']:.1f}", f"{entry['assd_mm']['value']:.1f}"]
     assert last[1].note == f"{entry['dice']['low']:.3f} to {entry['dice']['high']:.3f}"

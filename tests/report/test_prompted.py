@@ -20,9 +20,9 @@ def steer(folder: Path) -> None:
     quality = read_json(folder / "quality.json")
     training = [q for q in quality if q["split"] == "train"]
     for entry, kind, dice, alone in zip(training, ("box", "box", "click"), (0.9, 0.4, None), (0.5, 0.6, None), strict=False):
-        entry |= {"prompted": kind, "dice": dice, "automatic_dice": alone, "automatic_ml": 40.0}
+        entry |= {"prompted": kind, "dice": dice, "automatic_dice": alone, "automatic_ml": 40.0, "volume_ml": 80.0}
     first = next(q for q in quality if q["split"] == "external")
-    first |= {"prompted": "rough", "dice": 0.8, "automatic_dice": 0.0, "automatic_ml": 0.0}
+    first |= {"prompted": "rough", "dice": 0.8, "automatic_dice": 0.0, "automatic_ml": 0.0, "volume_ml": 80.0}
     write_json(quality, folder / "quality.json")
 
 

@@ -21,7 +21,7 @@ RIVAL = 0.75
 
 
 def learn_quality(segmenter: Segmenter, quality: Sequence[MaskQuality], config: SegmentConfig, engine: Engine) -> tuple[Segmenter, list[MaskQuality]]:
-    """Learn to predict the Dice of masks, from the out-of-fold masks of training patients who have a given one.
+    """Learn to predict the Dice of automatic masks, from the out-of-fold masks of training patients who have a given one; those that a prompt steered are left out.
 
     Parameters
     ----------
@@ -46,8 +46,8 @@ def learn_quality(segmenter: Segmenter, quality: Sequence[MaskQuality], config: 
     StageError
         If the model cannot be learned.
     """
-    signs = {q.patient_id: dict(q.signs) for q in quality if q.dice is not None}
-    dice = {q.patient_id: q.dice for q in quality if q.dice is not None}
+    signs = {q.patient_id: dict(q.signs) for q in quality if q.dice is not None and not q.prompted}
+    dice = {q.patient_id: q.dice for q in quality if q.dice is not None and not q.prompted}
     if len(dice) < LEAST:
         return segmenter, list(quality)
     seed = segmenter.plan.seed
@@ -96,7 +96,7 @@ def quality_task(folder: Path, source: Path, signs: Mapping[str, Mapping[str, fl
 
 
 def rated(quality: Sequence[MaskQuality], forecast: Forecast | None, review_below: float, known: Mapping[str, float] | None = None) -> list[MaskQuality]:
-    """Give each mask its predicted Dice, with an interval, and mark those to review.
+    """Give each automatic mask its predicted Dice, with an interval, and mark those to review; masks that a prompt steered are not what it was learned from and get none.
 
     Parameters
     ----------
@@ -118,6 +118,9 @@ def rated(quality: Sequence[MaskQuality], forecast: Forecast | None, review_belo
         return list(quality)
     found = []
     for q in quality:
+        if q.prompted:
+            found.append(q)
+            continue
         own = (known or {}).get(q.patient_id)
         value = forecast.predict(q.signs) if own is None else own
         low, high = forecast.interval(value)
