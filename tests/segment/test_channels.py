@@ -65,7 +65,7 @@ def test_training_shows_boxes_as_prediction_does(monkeypatch: pytest.MonkeyPatch
     plan = plan_of(0.5)
     work = to_working(image(), GRID.spacing, plan.spacing)
     prompt = work_prompt(Prompt(box=(LOW, HIGH)), GRID, work)
-    monkeypatch.setattr(drawing, "draw_box", lambda *_: prompt.box)
+    monkeypatch.setattr(drawing, "draw_box", lambda *_: tuple(np.array(corner) for corner in prompt.box))
     label = np.zeros(GRID.shape, dtype=np.float32)
     label[3, 10, 12] = 1
     drawn = drawing.told(work.array, label, plan.spacing, "box", plan, np.random.default_rng(0))

@@ -61,7 +61,7 @@ def test_plan_of_cropped_images():
     assert (plan.channels, plan.network["guide"], plan.prompts) == (5, {"gain": 4.0, "bound": 3.0}, 0.5)
     assert (wide.channels, wide.network["guide"], wide.prompts) == (5, {"gain": 4.0, "bound": 3.0}, 0.5)
     assert (plan.shape, plan.factor, plan.network["resolution"]) == ((64, 64, 64), (8, 8, 8), [1.0, 1.0, 1.0])
-    assert (plan.epochs, plan.learning_rate, plan.early_stopping) == (34, 1e-3, False)
+    assert (plan.epochs, plan.learning_rate, plan.early_stopping) == (guidance.EPOCHS, guidance.LEARNING_RATE, False)
     assert plan.spacing_for((10, 100, 100), (1.0, 1.0, 8.0)) == pytest.approx([(800_000 / 20_000) ** (1 / 3)] * 3)
     assert wide.spacing_for((10, 100, 100), (1.0, 1.0, 8.0)) == wide.spacing
     assert plan_of(0.6, device="cuda", cases=23).voxels == 20_000  # few patients: the small network on a GPU, too
@@ -75,6 +75,8 @@ def test_settings_overrule_the_analysis():
     assert plan_of(0.1, cropped=True).voxels == 20_000
     fixed = plan_of(0.6, spacing=(3.0, 3.0, 3.0))
     assert (fixed.voxels, fixed.spacing, fixed.reasons["cropped"]) == (0, (3.0, 3.0, 3.0), "no: segment.spacing says so")
+    flat = make_plan({**stats(extent=(190.0, 190.0, 5.0)), "middle_dice": 0.6}, SegmentConfig(), "cpu", 0)  # one slice, or two
+    assert (flat.voxels, flat.factor[0], flat.reasons["cropped"]) == (0, 1, "no: images of so few slices are seen slice by slice")
     plain = plan_of(0.1, prompts=0)
     assert (plain.channels, plain.prompts, "guide" in plain.network) == (1, 0, False)
     middle = plan_of(0.6, prompts=0)  # cropped images guide networks that no prompt steers

@@ -11,7 +11,7 @@ from typing import Any
 from sarcofuse.config.segment import SegmentConfig
 from sarcofuse.runtime import digest, digest_file
 from sarcofuse.segment.guide import CHANNELS
-from sarcofuse.segment.plan import Plan, axis_values, tumour_diameter
+from sarcofuse.segment.plan import FLAT, Plan, axis_values, tumour_diameter
 
 GUIDE = {"gain": 4.0, "bound": 3.0}
 PROMPTS = 0.5
@@ -50,11 +50,12 @@ def guide_plan(plan: Plan, stats: Mapping[str, Any], config: SegmentConfig, pati
     """
     found = float(stats.get("middle_dice", 0.0))
     fixed = [name for name in ("spacing", "patch") if getattr(config, name) is not None]
-    cropped = found >= CROPPED_DICE and not fixed if config.cropped is None else config.cropped
+    flat = plan.shape[0] <= FLAT
+    cropped = found >= CROPPED_DICE and not (fixed or flat) if config.cropped is None else config.cropped
     prompts = PROMPTS if config.prompts is None else config.prompts
     reasons = dict(plan.reasons)
     if cropped or found >= CROPPED_DICE:
-        why = f"an ellipsoid in the middle of each image has a mean Dice of {found:.2f} with the masks"
+        why = "images of so few slices are seen slice by slice" if flat else f"an ellipsoid in the middle of each image has a mean Dice of {found:.2f} with the masks"
         reasons["cropped"] = f"{'yes' if cropped else 'no'}: " + (why if config.cropped is None and not fixed else f"segment.{fixed[0] if fixed and config.cropped is None else 'cropped'} says so")
     if not (cropped or prompts):
         return _without_nothing(plan)

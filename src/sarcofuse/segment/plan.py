@@ -13,6 +13,8 @@ from sarcofuse.runtime import read_json, write_json
 from sarcofuse.segment.grid import cubic
 
 FORMAT = 1
+FLAT = 2
+"""Images of so few slices are seen slice by slice."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from sarcofuse.config.segment import SegmentConfig
 from sarcofuse.segment.guidance import guide_plan
-from sarcofuse.segment.plan import Plan, axis_values, tumour_diameter
+from sarcofuse.segment.plan import FLAT, Plan, axis_values, tumour_diameter
 
 LEVELS = {"cpu": 4, "cuda": 5}
 """Most levels of resolution."""
@@ -26,8 +26,6 @@ SUPERVISED = {"cpu": 1, "cuda": 3}
 """Resolutions that the loss is taken at."""
 DEEPEST = 2
 """Fewest voxels in the plane that the deepest level should have of the largest volume."""
-FLAT = 2
-"""Images of so few slices are seen slice by slice."""
 LEARNING_RATE = 4e-3
 EARLY_VISITS, EARLY_PATIENTS = 5_000, 10
 """Training volumes seen, and patients a fold, from which training stops early."""
