@@ -18,6 +18,7 @@ from sarcofuse.runtime import read_json
 from sarcofuse.segment import Segmenter, auto3dseg
 from sarcofuse.segment.grid import to_working
 from sarcofuse.segment.network import load_network
+from sarcofuse.segment.prompting import network_input
 
 FULL = {"masks": "model", "folds": 3, "device": "cpu"}
 
@@ -74,19 +75,20 @@ def test_bundles_are_made_from_our_own_template(tmp_path: Path, capfd: pytest.Ca
 
 def test_ensemble_gives_what_each_network_says(segmenter: Segmenter, cases: list[Case]):
     volume, plan = read_volume(cases[-1].image), segmenter.plan
-    work = to_working(volume.array, volume.geometry.spacing, plan.spacing)
+    work = network_input(to_working(volume.array, volume.geometry.spacing, plan.spacing), None, plan)
+    assert work.array.shape[0] == plan.channels == 5
     found = auto3dseg.ensemble_probabilities(segmenter.folder, segmenter.weights, [0.9, 0.8], work, flips=True, device="cpu")
-    assert found.shape == (2, 2, *work.array.shape)
-    z, y, x = work.array.shape
-    padded = np.pad(work.array, [(0, -n % f) for n, f in zip((z, y, x), plan.factor, strict=True)], mode="edge")
+    z, y, x = work.array.shape[1:]
+    assert found.shape == (2, 2, z, y, x)
+    padded = np.pad(work.array, [(0, 0), *((0, -n % f) for n, f in zip((z, y, x), plan.factor, strict=True))], mode="edge")
     for fold, weights in enumerate(segmenter.weights):
         network = load_network(plan.network, weights)
         with torch.no_grad():
-            once = torch.sigmoid(network(torch.from_numpy(padded)[None, None]))[0, 0, :z, :y, :x].numpy()
+            once = torch.sigmoid(network(torch.from_numpy(padded)[None]))[0, 0, :z, :y, :x].numpy()
         assert found[fold, 0] == pytest.approx(once, abs=1e-4)
-        mirrored = np.pad(work.array[:, :, ::-1], [(0, p - n) for n, p in zip((z, y, x), padded.shape, strict=True)], mode="edge")
+        mirrored = np.pad(work.array[..., ::-1], [(0, p - n) for n, p in zip(work.array.shape, padded.shape, strict=True)], mode="edge")
         with torch.no_grad():
-            flipped = torch.sigmoid(network(torch.from_numpy(mirrored)[None, None]))[0, 0, :z, :y, :x].numpy()[:, :, ::-1]
+            flipped = torch.sigmoid(network(torch.from_numpy(mirrored)[None]))[0, 0, :z, :y, :x].numpy()[:, :, ::-1]
         assert np.abs(found[fold, 1] - once).max() > 1e-6  # flips do something
         assert found[fold, 1].min() >= min(0.0, float(flipped.min()))
     alone = auto3dseg.ensemble_probabilities(segmenter.folder, segmenter.weights[1:], [0.8], work, flips=True, device="cpu")

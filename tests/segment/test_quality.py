@@ -20,6 +20,7 @@ from sarcofuse.segment.forecast import LEAST, Forecast, _huber, from_plain, lear
 from sarcofuse.segment.grid import restore, to_working
 from sarcofuse.segment.inference import probability
 from sarcofuse.segment.network import load_network
+from sarcofuse.segment.prompting import network_input
 from sarcofuse.segment.quality import SIGNS, network_signs, signs
 from sarcofuse.segment.rating import rated
 from sarcofuse.segment.refine import refine
@@ -242,6 +243,6 @@ def test_out_of_fold_masks_are_by_networks_that_never_saw_the_patient(segmenter:
         assert case.patient_id in trained_by[digest_file(blind[0])]["held_out"]
         volume = read_volume(case.image)
         work = to_working(volume.array, volume.geometry.spacing, plan.spacing)
-        _, mean = probability(load_network(plan.network, blind[0]), work.array, plan, flips=True)
-        *_, (_, expected) = refine(restore(mean, work), volume.geometry.voxel_ml, QUICK.refine)
+        _, mean = probability(load_network(plan.network, blind[0]), network_input(work, None, plan).array, plan, flips=True)
+        *_, (_, expected) = refine(restore(mean, work), volume.geometry.spacing, QUICK.refine)
         assert np.array_equal(read_mask(case.mask).array != 0, expected)
