@@ -136,9 +136,17 @@ def start_of(given: Path | str | None) -> str:
     -------
     str
         Their SHA-256, ``nothing``, or empty where the plan is to decide.
+
+    Raises
+    ------
+    WeightsError
+        If they cannot be read, or the package lacks its own.
     """
     if given is None or given == NOTHING:
         return given or ""
+    if given == PHANTOMS and not OWN_WEIGHTS.is_file():
+        message = f"segment.start_from is {PHANTOMS}, but this installation lacks {OWN_WEIGHTS.name}; expected it in the package. Install the package again, or set segment.start_from: {NOTHING}"
+        raise WeightsError(message)
     return own_digest() if given == PHANTOMS else start_digest(Path(given))
 
 
