@@ -61,7 +61,7 @@ def test_23_real_patients_run_through_and_carry_no_model(example: Path, masks: s
     primary = next(row["auc"] for row in internal if (row["features"], row["classifier"]) == ("dlr", "extratrees"))
     assert primary["low"] <= 0.5 <= primary["high"]
     risks = table.query("split == 'internal' and features == 'dlr' and classifier == 'extratrees'")["risk"]
-    assert primary["high"] - primary["low"] > 0.3 or risks.nunique() == 1  # no feature was found to tell anything: everybody's risk is the same
+    assert primary["high"] - primary["low"] > 0.3 or risks.max() == risks.min()  # no feature was found to tell anything: everybody's risk is the same
     assert sum(row["auc"]["low"] > 0.5 for row in internal) <= 1
     assert any("23 patients cannot carry a model" in w for w in result.warnings)
     assert "23 patients cannot carry a model" in (result.folder / "report.html").read_text()
