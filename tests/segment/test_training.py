@@ -13,7 +13,7 @@ import torch
 from sarcofuse.errors import StageError, WeightsError
 from sarcofuse.runtime import read_json
 from sarcofuse.segment import batches, training
-from sarcofuse.segment.augment import augment, place
+from sarcofuse.segment.augment import augment, coarsen, place
 from sarcofuse.segment.network import build_network, load_network, pick_device, save_weights
 from sarcofuse.segment.plan import Plan
 
@@ -159,6 +159,19 @@ def test_crop_keeps_tumour_and_padding_repeats_the_edge():
         assert share.max() == 1
     padded, _ = place(image[:1], label[:1], (4, 30, 10), np.random.default_rng(0))
     assert (padded == image[0]).all()
+
+
+def test_larger_voxels_blur_one_way_alone_and_keep_the_mean():
+    checks = torch.from_numpy((np.indices((12, 24, 24)).sum(axis=0) % 2).astype(np.float32))
+    through, along = torch.zeros((12, 24, 24)), torch.zeros((12, 24, 24))
+    through[::2], along[:, :, ::2] = 1.0, 1.0
+    blurred = []
+    for seed in range(8):
+        assert coarsen(checks, np.random.default_rng(seed)).mean() == pytest.approx(0.5, abs=0.05)
+        changed = [float((coarsen(stripes, np.random.default_rng(seed)) - stripes).abs().mean()) for stripes in (through, along)]
+        assert min(changed) < 1e-6  # thick slices leave the plane as it was, and the other way round
+        blurred.append(int(np.argmax(changed)) if max(changed) > 0.05 else -1)
+    assert {0, 1} <= set(blurred)
 
 
 def test_augmentation_moves_image_and_label_alike():

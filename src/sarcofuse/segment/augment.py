@@ -16,6 +16,10 @@ FIELD, CONTRAST = 0.25, 0.3
 """Deviation of the logarithm of the bias field at its 27 nodes; largest logarithm of contrast, and shift in deviations."""
 
 
+COARSE, COARSEST = 0.2, 2.5
+"""Share of volumes that look as if acquired with larger voxels, in the plane or through it; by what factor at most."""
+
+
 def place(
     image: NDArray[np.float32], label: NDArray[np.float32], shape: tuple[int, int, int], rng: np.random.Generator, *, on_tumour: bool = True
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -115,8 +119,31 @@ def _flip_and_warp(image: torch.Tensor, label: torch.Tensor, rng: np.random.Gene
     return both[0], both[1]
 
 
+def coarsen(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Make a volume look as if it had been acquired with larger voxels: low resolution in the plane, or thick slices.
+
+    Parameters
+    ----------
+    image : Tensor of float32, shape (z, y, x)
+        Intensities.
+    rng : numpy.random.Generator
+        Where direction and factor are drawn.
+
+    Returns
+    -------
+    Tensor of float32, shape (z, y, x)
+        Means over larger voxels, interpolated back.
+    """
+    import torch
+
+    thick, factor = rng.random() < 0.5, rng.uniform(1.0, COARSEST)
+    z, y, x = (max(1, round(size / factor)) if (axis == 0) is thick else size for axis, size in enumerate(image.shape))
+    small = torch.nn.functional.adaptive_avg_pool3d(image[None, None], (z, y, x))
+    return torch.nn.functional.interpolate(small, size=tuple(image.shape), mode="trilinear", align_corners=False)[0, 0]
+
+
 def _recolour(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Another scanner: a bent grey scale, bias field, contrast, brightness, blur and noise, each for some of the volumes."""
+    """Another scanner: a bent grey scale, bias field, contrast, brightness, blur, larger voxels and noise, each for some of the volumes."""
     import torch
 
     low, high = float(image.min()), max(float(image.max()), float(image.min()) + 1e-6)
@@ -133,6 +160,8 @@ def _recolour(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     image = image * float(np.exp(rng.uniform(-CONTRAST, CONTRAST))) + float(rng.uniform(-CONTRAST, CONTRAST))
     if rng.random() < 0.25:
         image = torch.nn.functional.avg_pool2d(image[None], 3, stride=1, padding=1, count_include_pad=False)[0]
+    if rng.random() < COARSE:
+        image = coarsen(image, rng)
     if rng.random() < 0.4:
         noise = np.random.default_rng(rng.integers(2**63)).standard_normal(tuple(image.shape), dtype=np.float32)
         image = image + torch.from_numpy(noise) * float(rng.uniform(0, 0.3))
