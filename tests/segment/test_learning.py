@@ -116,7 +116,7 @@ def test_early_stopping_resumes_to_the_same_bytes(tmp_path: Path, files: list[Pa
 
 
 def test_plan_stops_early_only_where_much_is_seen():
-    assert not make_plan(stats(), SegmentConfig(), "cpu", 0).early_stopping  # 1,750 volumes
+    assert not make_plan(stats(), SegmentConfig(), "cpu", 0).early_stopping  # 2,600 volumes
     assert make_plan(stats(), SegmentConfig(epochs=100), "cpu", 0).early_stopping  # 6,000
     assert not make_plan(stats(cases=10), SegmentConfig(epochs=5000), "cpu", 0).early_stopping  # seven or eight patients a fold
     assert make_plan(stats(), SegmentConfig(early_stopping=True), "cpu", 0).early_stopping

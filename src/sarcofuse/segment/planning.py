@@ -15,7 +15,7 @@ LEVELS = {"cpu": 4, "cuda": 5}
 """Most levels of resolution."""
 VOXELS = {"cpu": 120_000, "cuda": 1_500_000}
 """Most voxels that one training volume should have."""
-VISITS = {"cpu": 1_750, "cuda": 20_000}
+VISITS = {"cpu": 2_600, "cuda": 20_000}
 """Training volumes that a network sees in all, unless the epochs are given."""
 ACROSS = {"cpu": 14.0, "cuda": 40.0}
 """Voxels that the diameter of a middling tumour should span in its plane."""
