@@ -179,11 +179,13 @@ def test_patients_without_a_usable_mask_get_a_fold(cases: list[Case], tmp_path: 
     assert "empty: 0 voxels" in found.set_aside[0].reason
 
 
-def test_no_tumour_found_is_set_aside(segmenter: Segmenter, cases: list[Case], engine: Engine):
-    strict = QUICK.model_copy(update={"refine": RefineConfig(threshold=0.99999999)})
-    masked, quality, aside = segment(segmenter, cases[-2:], strict, engine, out_of_fold=False)
+def test_no_tumour_found_is_set_aside(segmenter: Segmenter, cases: list[Case], engine: Engine, monkeypatch: pytest.MonkeyPatch):
+    with monkeypatch.context() as patched:  # networks that are sure of nothing
+        patched.setattr("sarcofuse.segment.auto3dseg.ensemble_probabilities", lambda model, weights, scores, image, **how: np.full((len(weights), 2, *image.array.shape[-3:]), 0.3, np.float32))
+        doubtful = QUICK.model_copy(update={"refine": RefineConfig(threshold=0.45)})
+        masked, quality, aside = segment(segmenter, cases[-2:], doubtful, engine, out_of_fold=False)
     assert masked == quality == []
-    assert "no tumour found: the highest tumour probability is" in aside[0].reason
+    assert "no tumour found: the highest tumour probability is 0.30, below segment.refine.threshold 0.45" in aside[0].reason
     large = QUICK.model_copy(update={"refine": RefineConfig(minimum_ml=500)})
     _, _, aside = segment(segmenter, cases[-1:], large, engine, out_of_fold=False)
     assert "below segment.refine.minimum_ml 500" in aside[0].reason
