@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sarcofuse.records import Geometry
 
 STAGE = "segment"
-VERSION = 1
+VERSION = 2
 FOREIGN: tuple[MaskSource, ...] = ("nnunet", "totalsegmentator")
 """Values of segment.masks that call another program."""
 
@@ -154,7 +154,7 @@ def external_task(folder: Path, model: Model, device: str, case: Case, config: S
         If its mask lies on another grid than the image.
     """
     from sarcofuse.imaging import content_digest, read_mask, read_volume, resample_mask, write_mask, write_volume
-    from sarcofuse.metrics.overlap import dice, hd95_mm, volume_error
+    from sarcofuse.segment.quality import measured
 
     native = read_volume(case.native_image, case.patient_id)
     with tempfile.TemporaryDirectory(prefix="sarcofuse-") as room:
@@ -179,10 +179,7 @@ def external_task(folder: Path, model: Model, device: str, case: Case, config: S
     array, steps = _refined(placed.array, truth, prepared, config.refine, case.patient_id)
     result = Mask(array.astype(np.uint8), prepared)
     write_mask(result, folder / "mask.nii.gz")
-    found: dict[str, object] = {"volume_ml": result.volume_ml, "agreement": None, "confidence": None, "steps": steps, "mask_digest": content_digest(result)}
-    if truth is not None:
-        found |= {"dice": dice(result.array, truth), "surface_mm": hd95_mm(result.array, truth, prepared.spacing), "volume_error": volume_error(result.array, truth)}
-    write_json(found, folder / "quality.json")
+    write_json({**measured(result, truth), "agreement": None, "confidence": None, "steps": steps, "mask_digest": content_digest(result)}, folder / "quality.json")
 
 
 def _read(file: Path, label: int, grid: Geometry, model: Model, patient_id: str) -> NDArray[np.bool_]:

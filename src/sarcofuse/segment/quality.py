@@ -38,15 +38,32 @@ def judge(mask: Mask, mean: NDArray[np.float32], truth: NDArray[np.uint8] | None
     dict
         Fields of `MaskQuality`.
     """
+    return {"confidence": float(mean[mask.array != 0].mean(dtype=np.float64)), "steps": dict(steps), **measured(mask, truth)}
+
+
+def measured(mask: Mask, truth: NDArray[np.uint8] | None) -> dict[str, Any]:
+    """Give a mask's volume, and its agreement with the truth where there is one.
+
+    Parameters
+    ----------
+    mask : Mask
+        Not empty.
+    truth : ndarray of uint8, shape (z, y, x), or None
+        The given mask.
+
+    Returns
+    -------
+    dict
+        Fields of `MaskQuality`.
+    """
     from sarcofuse.metrics.lesions import detection
     from sarcofuse.metrics.overlap import dice, surface_scores, volume_error
 
-    found = {"volume_ml": mask.volume_ml, "confidence": float(mean[mask.array != 0].mean(dtype=np.float64)), "steps": dict(steps)}
     if truth is None:
-        return found
+        return {"volume_ml": mask.volume_ml}
     surface, lesions = surface_scores(mask.array, truth, mask.geometry.spacing), detection(mask.array, truth)
     return {
-        **found,
+        "volume_ml": mask.volume_ml,
         "dice": dice(mask.array, truth),
         "surface_mm": surface.hd95_mm,
         "volume_error": volume_error(mask.array, truth),

@@ -200,8 +200,8 @@ def mask_task(folder: Path, case: Case, file: Path) -> None:
     import numpy as np
 
     from sarcofuse.imaging import content_digest, read_mask, read_volume, write_mask
-    from sarcofuse.metrics.overlap import dice, hd95_mm, volume_error
     from sarcofuse.records import Mask
+    from sarcofuse.segment.quality import measured
 
     volume, tumour = read_volume(case.image, case.patient_id), np.load(file, allow_pickle=False)
     if tumour.shape != volume.array.shape:
@@ -212,8 +212,5 @@ def mask_task(folder: Path, case: Case, file: Path) -> None:
         raise MaskError(case.patient_id, message)
     mask = Mask(tumour.astype(np.uint8), volume.geometry)
     write_mask(mask, folder / "mask.nii.gz")
-    judged: dict[str, Any] = {"volume_ml": mask.volume_ml, "mask_digest": content_digest(mask)}
-    if case.mask is not None:
-        truth = read_mask(case.mask, case.patient_id).array
-        judged |= {"dice": dice(mask.array, truth), "surface_mm": hd95_mm(mask.array, truth, mask.geometry.spacing), "volume_error": volume_error(mask.array, truth)}
-    write_json(judged, folder / "quality.json")
+    truth = None if case.mask is None else read_mask(case.mask, case.patient_id).array
+    write_json({**measured(mask, truth), "mask_digest": content_digest(mask)}, folder / "quality.json")
