@@ -164,6 +164,13 @@ def generate_bundles(folder: Path, stats: Mapping[str, Any], source: Mapping[str
     return bundles
 
 
+class _Told(list[str]):
+    """A list that stays one where upstream copies its parameters."""
+
+    def __deepcopy__(self, memo: object) -> _Told:
+        return self
+
+
 def ensemble_probabilities(
     folder: Path,
     weights: Sequence[Path],
@@ -205,19 +212,13 @@ def ensemble_probabilities(
 
     from sarcofuse.segment.template.segresnetds.scripts.algo import SegresnetdsAlgo
 
-    class Told(list[str]):
-        """A list that stays one where upstream copies its parameters."""
-
-        def __deepcopy__(self, memo: object) -> Told:
-            return self
-
     class ByFold(AlgoEnsembleBestByFold):
         """Keeps probabilities where upstream keeps the class."""
 
         def ensemble_pred(self, preds: Sequence[Any], sigmoid: bool = False) -> NDArray[np.float32]:  # noqa: ARG002 - upstream's signature
             return np.stack([p.cpu().numpy() for p in preds])
 
-    told = Told()
+    told = _Told()
     with quiet():
         builder: Any = AlgoEnsembleBuilder([])
         builder.data_src_cfg["dataroot"], builder.data_src_cfg["datalist"] = "", []
@@ -229,5 +230,4 @@ def ensemble_probabilities(
         found = builder.get_ensemble()({"infer_files": [image], "flips": flips, "device": device, "inference": inference, "notes": told})
     if notes is not None:
         notes += told
-    probabilities: NDArray[np.float32] = found[0]
-    return probabilities
+    return np.asarray(found[0], dtype=np.float32)

@@ -102,7 +102,7 @@ def recall(folder: Path, tables: Mapping[str, FeatureTable], outcome: Mapping[st
     return {BLOCK: Remembered(None, tables[BLOCK].names[:width], known, tables[BLOCK].rows(sorted(outcome))[:, :width])}
 
 
-def placeholder(tuner: FineTuner) -> FeatureTable:
+def unlearned(tuner: FineTuner) -> FeatureTable:
     """Say who will have a deep signature.
 
     Parameters
@@ -150,7 +150,7 @@ def fine_tune(
     tuner : FineTuner
         Ready to learn.
     tables : mapping of str to FeatureTable
-        All blocks; the deep one is a placeholder (and may have further columns, such as the site).
+        All blocks; the deep one as `unlearned` gave it (and it may have further columns, such as the site).
     outcome : mapping of str to int
         Outcome of the training patients who are in every table.
     recipe : Recipe

@@ -12,7 +12,7 @@ from sarcofuse.config import SelectionStep, SignatureConfig, StudyConfig, read_s
 from sarcofuse.errors import ConfigError, StageError
 from sarcofuse.records import SPLITS, Case, Cohort, FeatureTable, MaskQuality, Prediction, SetAside
 from sarcofuse.runtime import Engine, digest_file, read_json, write_json, write_table
-from sarcofuse.study.fine_tuning import NETWORKS, fine_tune, placeholder
+from sarcofuse.study.fine_tuning import NETWORKS, fine_tune, unlearned
 from sarcofuse.study.folder import RunFolder
 from sarcofuse.study.followup import known_patients
 from sarcofuse.study.harmonise import plan_harmonisation, with_plan
@@ -127,31 +127,40 @@ def run(
     if until not in STAGES:
         message = f"there is no stage {until!r}; expected one of {', '.join(STAGES)}"
         raise ConfigError(message)
-    if isinstance(study, StudyConfig):
-        config, home = study, Path()
-    else:
-        config, home = read_study(Path(study)), Path(study).parent
-    if templates is not None:
-        config = config.model_copy(update={"segment": config.segment.model_copy(update={"templates": templates.resolve()})})
+    config, home = _settings(study, templates)
     folder = RunFolder(Path(out) if out is not None else home / "run")
     folder.path.mkdir(parents=True, exist_ok=True)
     with Engine(folder.path / "cache", scheduler=scheduler, workers=workers, progress=progress) as engine:
         state = _begin(config, home, folder, engine, until)
-        last = "cohort"
-        try:
-            for stage, work in _plan(config):
-                if STAGES.index(stage) > STAGES.index(until):
-                    break
-                work(state)
-                last = stage
-        finally:
-            _write_run(state)
+        last = _work_through(state)
         if until == "report":
             from sarcofuse.report import write_report
 
             write_report(folder.path)
             last = "report"
     return RunResult(folder.path, last, tuple(folder.set_aside), tuple(folder.warnings))
+
+
+def _work_through(state: _Study) -> str:
+    """Do one stage after another, write run.json whatever happens, and give the last that was done."""
+    last = "cohort"
+    try:
+        for stage, work in _plan(state.config):
+            if STAGES.index(stage) > STAGES.index(state.until):
+                break
+            work(state)
+            last = stage
+    finally:
+        _write_run(state)
+    return last
+
+
+def _settings(study: Path | str | StudyConfig, templates: Path | None) -> tuple[StudyConfig, Path]:
+    """Give a study's settings, and the folder that paths in them are meant from."""
+    config, home = (study, Path()) if isinstance(study, StudyConfig) else (read_study(Path(study)), Path(study).parent)
+    if templates is None:
+        return config, home
+    return config.model_copy(update={"segment": config.segment.model_copy(update={"templates": templates.resolve()})}), home
 
 
 def _plan(config: StudyConfig) -> list[tuple[str, Callable[[_Study], None]]]:
@@ -247,7 +256,7 @@ def _deep(state: _Study) -> None:
             state.cases, state.config.deep, state.engine, state.config.seed, state.folder.path / "deep", weights=state.weights, encoder=state.segmenter
         )
         state.folder.set_aside += unseen
-        state.tables["deep"] = placeholder(state.tuner)
+        state.tables["deep"] = unlearned(state.tuner)
         return
     table, aside, notes = deep.extract_for_study(state.cases, state.config.deep, state.engine, state.folder.path / "deep", weights=state.weights, encoder=state.segmenter)
     state.folder.warnings += notes

@@ -15,6 +15,8 @@ from sarcofuse.records import Case, FeatureTable, Mask, Volume
 from sarcofuse.runtime import Engine, Task, atomic_file, digest, digest_file
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from sarcofuse.deep.look import Source
     from sarcofuse.models import Repeats
 
@@ -76,7 +78,6 @@ def perturb_deep(
     """
     from sarcofuse.deep.stage import find_source
     from sarcofuse.models import Repeats
-    from sarcofuse.radiomics import stability
     from sarcofuse.signature import StabilityFilter
 
     start, there = time.perf_counter(), set(table.patient_ids)
@@ -89,21 +90,29 @@ def perturb_deep(
     at = [int(name.rpartition("_")[2]) - 1 for name in table.names]
     values = [np.load(entry.folder / "rows.npy", allow_pickle=False)[:, at] for entry in done]
     who = tuple(entry.patient_id for entry in done)
-    steps = tuple(f"look {i}" for i in range(config.deep + 1))
-    frame = stability([FeatureTable(BLOCK, steps, table.names, rows) for rows in values]).to_frame()
-    column = f"icc{config.form.replace(',', '')}" + "_low" * config.bound
-    frame.insert(0, "stable", frame[column] >= config.threshold)
-    with atomic_file(folder / "stability-deep.csv") as part:
-        frame.to_csv(part, lineterminator="\n")
+    stable = _report(values, table.names, config, folder / "stability-deep.csv")
     file = folder / "features" / f"{BLOCK}-perturbed.npy"
     with atomic_file(file) as part, part.open("wb") as stream:
         np.save(stream, np.stack(values), allow_pickle=False)
     keeper = StabilityFilter(threshold=config.threshold, bound=config.bound, form=config.form)
     note = (
-        f"{int(frame['stable'].sum())} of {len(frame)} deep features outlast {config.deep} perturbations in {len(who)} training patients; that took {config.deep + 1} looks a patient, "
+        f"{stable} of {len(table.names)} deep features outlast {config.deep} perturbations in {len(who)} training patients; that took {config.deep + 1} looks a patient, "
         f"{time.perf_counter() - start:.0f} s in this run"
     )
     return (Repeats(who, file, digest_file(file), keeper),), note
+
+
+def _report(values: Sequence[NDArray[np.float64]], names: tuple[str, ...], config: StabilityConfig, file: Path) -> int:
+    """Write how far each feature outlasts the perturbations; give how many are stable."""
+    from sarcofuse.radiomics import stability
+
+    steps = tuple(f"look {i}" for i in range(config.deep + 1))
+    frame = stability([FeatureTable(BLOCK, steps, names, rows) for rows in values]).to_frame()
+    column = f"icc{config.form.replace(',', '')}" + "_low" * config.bound
+    frame.insert(0, "stable", frame[column] >= config.threshold)
+    with atomic_file(file) as part:
+        frame.to_csv(part, lineterminator="\n")
+    return int(frame["stable"].sum())
 
 
 def _look_again(folder: Path, patient_id: str, image: Path, mask: Path, config: DeepConfig, source: Source, again: Again) -> None:
