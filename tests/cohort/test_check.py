@@ -199,3 +199,11 @@ def test_real_patients(reference_data: Path, tmp_path: Path) -> None:
         found = errors(check_study(StudyConfig(models=FEW), tmp_path, engine))
     assert set(found) == {"", "STS_003"}
     assert found["STS_003"].startswith("image and mask lie on different grids: size (121, 138, 47) against (115, 90, 35)")
+
+
+@pytest.mark.parametrize(("start", "count"), [(Path("gone.pt"), 1), ("nothing", 0), (None, 0)])
+def test_weights_to_start_from_must_be_there(folder: Path, table: Table, engine: Engine, start: Path | str | None, count: int) -> None:
+    table()
+    study = STUDY.model_copy(update={"segment": SegmentConfig(masks="model", start_from=start)})
+    texts = [p.text for p in check_study(study, folder, engine) if p.severity == "error"]
+    assert texts.count("segment.start_from does not exist; correct the path, or leave it empty") == count

@@ -81,14 +81,24 @@ def check_study(config: StudyConfig, folder: Path, engine: Engine) -> list[Probl
             block = encode_clinical(scan.patients, clinical_schema(scan.patients))
             found += [Problem("warning", "", table, text) for text in suspicions(block, scan.patients, scan.outcome)]
     found += [Problem("error", "", None, text) for text in [*unfit_settings(config), *(refused_prompts(config, scan.patients) if imaging else [])]]
-    if config.deep.weights is not None and imaging and not (folder / config.deep.weights).is_file():
-        found.append(Problem("error", "", folder / config.deep.weights, "weights file of deep.weights does not exist; correct the path, or leave it empty"))
     if imaging:
+        found += _absent_files(config, folder)
         found += [Problem("warning", "", table, text) for text in unused_prompts(config, scan.patients)]
         found += _masks(config, scan.patients) + _images(config, scan.patients, engine)
     else:
         found += _features(config, scan, folder)
     return sorted(found, key=lambda p: (p.patient_id, p.severity != "error"))
+
+
+def _absent_files(config: StudyConfig, folder: Path) -> list[Problem]:
+    """Find the paths of the settings that lead nowhere; the stages look at their content."""
+    found = []
+    if config.deep.weights is not None and not (folder / config.deep.weights).is_file():
+        found.append(Problem("error", "", folder / config.deep.weights, "weights file of deep.weights does not exist; correct the path, or leave it empty"))
+    start = config.segment.start_from
+    if config.segment.masks == "model" and isinstance(start, Path) and not (folder / start).exists():
+        found.append(Problem("error", "", folder / start, "segment.start_from does not exist; correct the path, or leave it empty"))
+    return found
 
 
 def needed_folds(config: StudyConfig) -> int:
