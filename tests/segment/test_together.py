@@ -65,7 +65,7 @@ def test_failure_of_a_process_is_told(tmp_path: Path, monkeypatch: pytest.Monkey
 
     def run(given: list[str], **_: object) -> subprocess.CompletedProcess[str]:
         command[:] = given
-        return subprocess.CompletedProcess(given, 1, "", "Traceback\nRuntimeError: NCCL is not there\n")
+        return subprocess.CompletedProcess(given, 1, "", "Traceback\nRuntimeError: NCCL is not there\ntorch.distributed.elastic.multiprocessing.errors.ChildFailedError:\n")
 
     monkeypatch.setattr(distributed.subprocess, "run", run)
     with pytest.raises(StageError, match=r"fold 3: one of 2 processes that train together failed: RuntimeError: NCCL is not there. Run again"):

@@ -53,7 +53,7 @@ def train_together(folder: Path, bundle: Path, fold: int, job: Mapping[str, Any]
     (folder / JOB).unlink(missing_ok=True)
     if done.returncode:
         told = read_json(folder / FAILED)["message"] if (folder / FAILED).is_file() else ""
-        last = [line for line in done.stderr.splitlines() if "Error" in line]
+        last = [line for line in done.stderr.splitlines() if "Error" in line and "ChildFailedError" not in line]  # torchrun's own word says nothing
         why = last[-1].strip() if last else f"exit code {done.returncode}"
         message = told or f"segment: fold {fold}: one of {plan.processes} processes that train together failed: {why}. Run again to go on, or set segment.processes: 1"
         raise StageError(message)
@@ -147,4 +147,7 @@ def follow_parent() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    code = main(Path(sys.argv[1]))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # all is on disk; torch's threads now and then abort a process that takes itself apart, and torchrun would then stop the others
