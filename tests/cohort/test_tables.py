@@ -81,18 +81,19 @@ def test_a_table_of_nobody_stops_the_study_with_the_reason(study: Write, tmp_pat
 def test_all_problems_of_all_tables_at_once(study: Write, tmp_path: Path) -> None:
     text = "patient_id,a,b,a\nP-000,1,high,2\nP-000,1,2,inf\nP-001,1e400,low,3\n"
     config = study(radiomic=text, deep="patient,a\nP-000,1\n").model_copy(update={"models": ModelsConfig(stability=StabilityConfig(perturbations=2))})
-    config = config.model_copy(update={"features": {**config.features, "dlr": Path("x.csv"), "a/b": Path("x.csv"), "gone": Path("gone.csv")}})
+    config = config.model_copy(update={"features": {**config.features, "dlr": Path("x.csv"), "deep-signature": Path("x.csv"), "a/b": Path("x.csv"), "gone": Path("gone.csv")}})
     with pytest.raises(CohortError) as caught:
         read_features(config, tmp_path, PATIENTS, OUTCOME)
     told = str(caught.value)
     for words in (
-        "6 problems: ",
+        "7 problems: ",
         "patient P-000 twice",
         "feature a twice",
         "text in 1 columns that should be numbers: b ('high', patient P-000)",
         "an infinite value: patient P-000, feature a, 2 in all",
         "has no column patient_id; its columns begin ['patient', 'a']",
         "'dlr' cannot be the name of a block; dlr is the name of what is fused",
+        "'deep-signature' cannot be the name of a block; such a name is that of a block's signature by itself",
         "'a/b' cannot be the name of a block",
         "gone.csv of block gone cannot be read: it does not exist",
         "models.stability perturbs images, and a study of feature tables (features) has none",

@@ -19,7 +19,7 @@ from sarcofuse.records import Outcomes, Prediction
 SIZES = {"train": 80, "internal": 40, "external": 50}
 METRICS = ("auc", *RATES, "brier", "calibration_slope", "calibration_intercept", "ici", "e90", "average_precision")
 FAST = EvaluationConfig(bootstrap=200)
-STRENGTH = {"radiomic": 0.8, "deep": 0.6, "dlr": 1.6, "clinical": 0.2}
+STRENGTH = {"radiomic": 0.8, "deep": 0.6, "dlr": 1.6, "clinical": 0.2, "radiomic-signature": 1.0, "deep-signature": 0.7}
 
 
 def study(seed: int = 0, features: tuple[str, ...] = ("radiomic", "deep", "dlr"), classifiers: tuple[str, ...] = ("extratrees", "logistic")) -> tuple[list[Prediction], dict, dict]:
@@ -98,6 +98,21 @@ def test_a_perfect_auc_keeps_a_width():
         assert 0.8 < m["auc"]["low"] < m["auc"]["value"] == m["auc"]["high"] == 1.0
         assert m["calibration_slope"]["value"] is None
         assert m["average_precision"] == {"value": 1.0, "low": None, "high": None}
+
+
+def test_fusion_is_held_against_each_signature_by_itself():
+    rows, truth, split = study(features=("radiomic", "deep", "dlr", "radiomic-signature", "deep-signature"), classifiers=("logistic",))
+    found = evaluate(rows, Outcomes(truth, split), FAST, 0).metrics
+    external = [row for row in found["comparisons"] if row["split"] == "external"]
+    alike = [("dlr", "radiomic-signature"), ("dlr", "deep-signature")]
+    assert [(row["first"], row["second"]) for row in external] == [*alike, ("dlr", "radiomic"), ("dlr", "deep"), ("radiomic", "deep")]
+    assert [(row["first"], row["second"]) for row in external if "nri" in row] == [*alike, ("dlr", "radiomic"), ("dlr", "deep")]
+    (y, first, _), (_, second, _) = (of(rows, truth, features=f, split="external") for f in alike[0])
+    assert external[0]["difference"] == pytest.approx(roc_auc_score(y, first) - roc_auc_score(y, second))
+    for row in found["fusion"]:
+        assert [s["features"] for s in row["sources"]] == ["radiomic-signature", "deep-signature"]
+        y, risk, _ = of(rows, truth, features="deep-signature", split=row["split"])
+        assert row["sources"][1]["value"] == pytest.approx(roc_auc_score(y, risk))
 
 
 def test_comparisons_are_delongs_with_holms_correction(rows_and_result):

@@ -43,12 +43,24 @@ def plain(simulated, tmp_path_factory) -> list[object]:
         return fingerprint(fit_models(simulated.tables, simulated.training(), SIGNATURE, SEVERAL, engine, 0))
 
 
-def test_nine_models_in_order(fitted, simulated):
-    assert [(m.features, m.classifier) for m in fitted] == [(f, c) for f in ("radiomic", "deep", "dlr") for c in ("extratrees", "svm", "logistic")]
+def test_nine_models_in_order_and_signatures_by_themselves(fitted, simulated):
+    alone = {"radiomic-signature": ["radiomic"], "deep-signature": ["deep"]}
+    assert [(m.features, m.classifier) for m in fitted] == [(f, c) for f in ("radiomic", "deep", *alone, "dlr") for c in ("extratrees", "svm", "logistic")]
     for m in fitted:
         assert set(m.out_of_fold) == set(simulated.train)
         assert 0 < m.threshold < 1
-        assert list(m.blocks) == {"radiomic": ["radiomic"], "deep": ["deep"], "dlr": ["radiomic", "deep"]}[m.features]
+        assert list(m.blocks) == {"radiomic": ["radiomic"], "deep": ["deep"], "dlr": ["radiomic", "deep"], **alone}[m.features]
+
+
+def test_a_signature_by_itself_is_what_fusion_sees_less_the_other(fitted, simulated):
+    by = {(m.features, m.classifier): m for m in fitted}
+    table = simulated.tables["radiomic"]
+    for classifier in ("extratrees", "svm", "logistic"):
+        alone, fused = by["radiomic-signature", classifier].estimator, by["dlr", classifier].estimator
+        seen = alone.columns(table.rows(simulated.test))
+        assert seen.shape == (len(simulated.test), 1)
+        both = np.hstack([simulated.tables[b].rows(simulated.test) for b in ("radiomic", "deep")])
+        assert np.array_equal(seen[:, 0], fused.columns(both)[:, 0])
 
 
 def test_models_have_learned_something(fitted, simulated):
@@ -238,14 +250,19 @@ def test_feature_sets_follow_the_blocks():
         return [(s.name, s.blocks, s.view) for s in feature_sets(blocks, ModelsConfig(**settings))]
 
     deep, radiomic = ("deep", ("deep",), "features"), ("radiomic", ("radiomic",), "features")
-    assert names(["deep", "radiomic"]) == [radiomic, deep, ("dlr", ("radiomic", "deep"), "signatures")]
+    def alone(*blocks):
+        return [(f"{b}-signature", (b,), "signatures") for b in blocks]
+
+    dlr = ("dlr", ("radiomic", "deep"), "signatures")
+    assert names(["deep", "radiomic"]) == [radiomic, deep, *alone("radiomic", "deep"), dlr]
+    assert names(["deep", "radiomic"], alone=False) == [radiomic, deep, dlr]
     assert names(["deep"], fusion="features") == [deep]
     rim, clinical = ("rim", ("rim",), "features"), ("clinical", ("clinical",), "features")
     assert names(["rim", "clinical", "deep", "radiomic"], fusion="features") == [radiomic, deep, ("dlr", ("radiomic", "deep"), "features"), rim]
     assert names(["clinical", "radiomic"], clinical=True) == [radiomic, clinical]
     three = ("rim+deep+radiomic", ("rim", "deep", "radiomic"), "signatures")
-    assert names(["deep", "radiomic", "rim"], fused=("rim", "deep", "radiomic")) == [rim, deep, radiomic, three]
-    assert names(["deep", "radiomic", "rim"], fused=("rim", "deep")) == [rim, deep, ("rim+deep", ("rim", "deep"), "signatures"), radiomic]
+    assert names(["deep", "radiomic", "rim"], fused=("rim", "deep", "radiomic")) == [rim, deep, radiomic, *alone("rim", "deep", "radiomic"), three]
+    assert names(["deep", "radiomic", "rim"], fused=("rim", "deep")) == [rim, deep, *alone("rim", "deep"), ("rim+deep", ("rim", "deep"), "signatures"), radiomic]
     assert names(["deep", "radiomic"], fused=("rim", "deep")) == [deep, radiomic]
     assert names(["deep", "radiomic"], fused=("deep", "radiomic"))[-1] == ("dlr", ("deep", "radiomic"), "signatures")
 
@@ -289,7 +306,7 @@ def test_absent_blocks_features_and_patients_are_named(fitted, simulated):
 
 
 def test_signatures_can_only_raise_the_risk(fitted):
-    for m in fitted[6:]:
+    for m in (m for m in fitted if m.features == "dlr"):
         grid = np.linspace(-3, 3, 25)
         tail = m.estimator.tail
         for other in (-1.0, 1.0):

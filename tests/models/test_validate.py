@@ -30,6 +30,8 @@ def test_clinical_variables_join_the_fusion(with_noise, simulated, engine):
     assert [(s.name, s.blocks) for s in feature_sets(with_noise, config)] == [
         ("radiomic", ("radiomic",)),
         ("deep", ("deep",)),
+        ("radiomic-signature", ("radiomic",)),
+        ("deep-signature", ("deep",)),
         ("dlr", ("radiomic", "deep")),
         ("dlr+clinical", ("radiomic", "deep", "clinical")),
     ]
@@ -38,18 +40,19 @@ def test_clinical_variables_join_the_fusion(with_noise, simulated, engine):
     models = fit_models(with_noise, simulated.training(), SIGNATURE, config, engine, 0)
     assert list(models[-1].blocks) == ["radiomic", "deep", "clinical"]
     without = fit_models(with_noise, simulated.training(), SIGNATURE, PLAIN, engine, 0)
-    assert [m.out_of_fold for m in models[:3]] == [m.out_of_fold for m in without]
+    assert [m.out_of_fold for m in models[:5]] == [m.out_of_fold for m in without]
 
 
 def test_ablation_has_every_subset_and_its_own_difference_to_all(with_noise, simulated, engine):
     config = PLAIN.model_copy(update={"fuse_clinical": True, "ablation": True})
     models = fit_models(with_noise, simulated.training(), SIGNATURE, config, engine, 0)
-    assert [bool(m.validation) for m in models] == [False, False, True, False]
-    rows = {tuple(r["blocks"]): r for r in models[2].validation["ablation"]}
+    assert [bool(m.validation) for m in models] == [False, False, False, False, True, False]
+    rows = {tuple(r["blocks"]): r for r in models[4].validation["ablation"]}
     assert list(rows) == [("radiomic",), ("deep",), ("clinical",), ("radiomic", "deep"), ("radiomic", "clinical"), ("deep", "clinical"), ("radiomic", "deep", "clinical")]
     patients = sorted(simulated.train)
     y, risk = [simulated.outcome[p] for p in patients], {m.features: [m.out_of_fold[p] for p in patients] for m in models}
     assert rows["radiomic", "deep"]["auc"]["value"] == auc(y, risk["dlr"])
+    assert rows["radiomic",]["auc"]["value"] == auc(y, risk["radiomic-signature"])
     assert rows["radiomic", "deep", "clinical"]["full_minus_this"] is None
     distance = sum(norm.ppf(rows[b,]["auc"]["value"]) ** 2 for b in ("radiomic", "deep")) ** 0.5
     assert rows["radiomic", "deep"]["independent"] == pytest.approx(norm.cdf(distance))

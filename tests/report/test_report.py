@@ -128,6 +128,23 @@ def test_comparisons_print_differences_and_both_p_values(finished: Path) -> None
     assert [[c[0] for c in row[-3:]] for row in rows] == [[shown(e["difference"]), shown(e["p"]), shown(e["p_holm"])] for e in external]
 
 
+def test_signatures_by_themselves_are_for_comparison(finished: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    metrics = read_json(folder / "metrics.json")
+    best = {"value": 0.999, "low": 0.99, "high": 1.0}
+    metrics["models"] += [{**m, "features": "radiomic-signature", "auc": best} for m in metrics["models"] if m["features"] == "radiomic"]
+    metrics["comparisons"] = [{**c, "second": "radiomic-signature"} for c in metrics["comparisons"] if c["second"] == "radiomic"] + metrics["comparisons"]
+    write_json(metrics, folder / "metrics.json")
+    write_report(folder)
+    tables = Tables(page_of(folder))
+    assert len(tables.named("All models, laid out")[2:]) == 9
+    assert not any("0.999" in cell for row in tables.named("All models, laid out") for cell in row)
+    rows = tables.named("Differences of AUC")[2:]
+    assert rows[0][1][0] == "DLR − Radiomic signature"
+    assert "What fusion adds is told by the rows against a signature" in page_of(folder)
+
+
 def test_nobody_is_named(finished: Path) -> None:
     html = page_of(finished)
     for secret in ("secret", "doe jane", "/home/anna", "t2 scan"):

@@ -36,8 +36,9 @@ def test_everything_that_a_run_promises_is_there(finished: RunResult) -> None:
     table = predictions(folder)
     used = table["patient_id"].nunique()
     assert used + len(finished.set_aside) == PATIENTS
-    assert len(table) == 9 * used
-    assert table.groupby(["features", "classifier"]).ngroups == 9
+    assert len(table) == 15 * used  # the nine, and both signatures by themselves
+    assert table.groupby(["features", "classifier"]).ngroups == 15
+    assert len(list((folder / "bundle" / "models").iterdir())) == 9
     assert table.loc[table["primary"] == 1, ["features", "classifier"]].drop_duplicates().to_numpy().tolist() == [["dlr", "extratrees"]]
     assert table["risk"].between(0, 1).all()
     assert len(list((folder / "masks").glob("*.nii.gz"))) >= used
@@ -48,11 +49,12 @@ def test_metrics_have_the_promised_form(finished: RunResult) -> None:
     assert metrics["format"] == 1
     frame = pd.DataFrame(metrics["models"])
     assert set(frame["split"]) == {"train", "internal", "external"}
-    assert len(frame) == 27
+    assert len(frame) == 45
     for figure in ("auc", "sensitivity", "specificity", "accuracy", "ppv", "npv"):
         assert all(set(value) >= {"value", "low", "high"} for value in frame[figure])
     assert {row["split"] for row in metrics["segmentation"]} == {"train", "internal", "external"}
-    assert {row["features"] for row in metrics["bayes"]} == {"radiomic", "deep", "dlr"}
+    assert {row["features"] for row in metrics["bayes"]} == {"radiomic", "deep", "radiomic-signature", "deep-signature", "dlr"}
+    assert {(row["first"], row["second"]) for row in metrics["comparisons"]} >= {("dlr", "radiomic-signature"), ("dlr", "deep-signature"), ("dlr", "radiomic")}
 
 
 def test_seal_is_opened_once_and_counted(finished: RunResult) -> None:

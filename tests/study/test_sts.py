@@ -48,7 +48,7 @@ def test_23_real_patients_run_through_and_carry_no_model(example: Path, masks: s
     assert result.finished == "report"
     table = pd.read_csv(result.folder / "predictions.csv")
     assert table["patient_id"].nunique() + len({s.patient_id for s in result.set_aside}) == 23
-    assert table.groupby(["features", "classifier"]).ngroups == 12  # the nine, and three on age and grade
+    assert table.groupby(["features", "classifier"]).ngroups == 18  # the nine, three on age and grade, and the two signatures by themselves
     if masks == "given":
         assert result.set_aside == ()
         assert not (result.folder / "quality.json").exists()

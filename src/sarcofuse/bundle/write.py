@@ -12,7 +12,7 @@ import numpy as np
 
 from sarcofuse.bundle.manifest import FORMAT, MANIFEST, BundledModel, Manifest
 from sarcofuse.config import Harmonisation, StudyConfig
-from sarcofuse.records import FeatureTable
+from sarcofuse.records import FeatureTable, block_alone
 from sarcofuse.runtime import digest_file, plain, versions, write_json
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def write_bundle(folder: Path, config: StudyConfig, models: Sequence[FittedModel
     config : StudyConfig
         The study's settings.
     models : sequence of FittedModel
-        The frozen models.
+        The frozen models; signatures by themselves (`sarcofuse.records.alone`) stay out, unless the study leads with one.
     tables : mapping of str to FeatureTable
         Features of the training patients by block, for the training ranges.
     parts : Parts
@@ -68,6 +68,7 @@ def write_bundle(folder: Path, config: StudyConfig, models: Sequence[FittedModel
     shutil.rmtree(part, ignore_errors=True)
     (part / "models").mkdir(parents=True)
     lead = lead_model(models, config)
+    models = [m for m in models if m is lead or block_alone(m.features) is None]  # references are for the report
     bundled = tuple(_save_model(model, part, primary=model is lead) for model in models)
     weights = _save_parts(parts, config, part)
     manifest = Manifest(

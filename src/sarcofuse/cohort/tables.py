@@ -11,7 +11,7 @@ from pathlib import Path
 from sarcofuse.cohort.suspect import suspicions
 from sarcofuse.config import ModelsConfig, StudyConfig
 from sarcofuse.errors import CohortError
-from sarcofuse.records import FeatureTable, Patient, SetAside
+from sarcofuse.records import FeatureTable, Patient, SetAside, block_alone
 from sarcofuse.runtime import read_table
 
 STAGE = "features"
@@ -70,8 +70,9 @@ def join_tables(config: StudyConfig, folder: Path, patients: Sequence[Patient], 
     if absent and config.models.fused != ModelsConfig().fused:
         found.problems.append(f"models.fused names {', '.join(absent)}, which features has not; its blocks are {', '.join(config.features)}. Clinical variables join with models.fuse_clinical: true")
     for block, file in config.features.items():
-        if not _NAME.fullmatch(block) or block == FUSED:
-            why = f"{FUSED} is the name of what is fused" if block == FUSED else "expected letters, digits, dashes, dots and underscores: files are named after it"
+        if not _NAME.fullmatch(block) or block == FUSED or block_alone(block):
+            taken = f"{FUSED} is the name of what is fused" if block == FUSED else "such a name is that of a block's signature by itself"
+            why = taken if _NAME.fullmatch(block) else "expected letters, digits, dashes, dots and underscores: files are named after it"
             found.problems.append(f"features: {block!r} cannot be the name of a block; {why}")
             continue
         try:

@@ -31,6 +31,7 @@ class ModelsConfig(Section):
     classifiers: Annotated[tuple[str, ...], Field(min_length=1, description="extratrees, svm, logistic; by name also randomforest, gradientboosting, knn, naivebayes, mlp, and lightgbm and xgboost where they are installed (extras). With -weights, -under, -over or -smote (logistic-smote) the classes of the training rows are balanced inside every fold.")] = ("extratrees", "svm", "logistic")
     fused: Annotated[tuple[str, ...], Field(min_length=2, description="Blocks whose fusion is a feature set of its own: `dlr` for radiomic and deep, else their names joined with `+`.")] = ("radiomic", "deep")
     fusion: Annotated[Literal["signatures", "features"], Field(description="What is fused: the out-of-fold signatures of the blocks, or the selected features.")] = "signatures"
+    alone: Annotated[bool, Field(description="With fusion: signatures, fit each fused block's signature by itself too (`radiomic-signature`, `deep-signature`): what fusion adds is told against these, for nothing but the other signature differs.")] = True
     clinical: Annotated[bool, Field(description="Add the clinical variables as a fourth feature set.")] = False
     fuse_clinical: Annotated[bool, Field(description="Join the clinical variables to the fused set as one more block (`dlr+clinical`).")] = False
     ablation: Annotated[bool, Field(description="Out-of-fold AUC of the primary classifier on every subset of the blocks, recorded with the primary model.")] = False

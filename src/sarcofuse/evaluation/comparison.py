@@ -13,7 +13,7 @@ from sarcofuse.errors import StageError
 from sarcofuse.evaluation.groups import Floats, Group, estimate
 from sarcofuse.evaluation.sampling import Sampling
 from sarcofuse.metrics import Reclassification, delong_test, holm, independent_auc, integrated_discrimination, midranks, net_reclassification, risk_categories
-from sarcofuse.records import SPLITS
+from sarcofuse.records import SPLITS, alone
 
 FUSED = {"dlr": ("radiomic", "deep")}
 JOINED = "+"  # between the names of what a feature set fuses
@@ -46,12 +46,35 @@ def sources_of(features: str, there: Collection[str]) -> tuple[str, ...]:
     return parts if set(parts) <= set(there) else (stem, last) if {stem, last} <= set(there) else ()
 
 
+def seen_alike(features: str, there: Collection[str]) -> tuple[str, ...]:
+    """Name the sources of a feature set as the fused model itself sees them, so that a difference is that of the other source and of nothing else.
+
+    Parameters
+    ----------
+    features : str
+        Its name.
+    there : collection of str
+        All feature sets.
+
+    Returns
+    -------
+    tuple of str
+        For each source its signature by itself where there is one (models that fuse signatures), else the source.
+
+    Examples
+    --------
+    >>> seen_alike("dlr", {"radiomic", "deep", "dlr", "radiomic-signature", "deep-signature"})
+    ('radiomic-signature', 'deep-signature')
+    """
+    return tuple(alone(s) if alone(s) in there else s for s in sources_of(features, there))
+
+
 def _pairs(there: Collection[str]) -> list[tuple[str, str]]:
-    """List what to compare: each fused set with each of its sources, and these with one another."""
+    """List what to compare: each fused set with each of its sources, as it sees them and as models by themselves do, and these with one another."""
     found: dict[tuple[str, str], None] = {}
     for features in sorted(there, key=lambda f: (f not in FUSED, f)):
         sources = [s for s in sources_of(features, there) if s in there]
-        found |= dict.fromkeys((features, source) for source in sources)
+        found |= dict.fromkeys((features, source) for source in (*seen_alike(features, there), *sources) if source in there)
         found |= dict.fromkeys(combinations(sources, 2))
     blocks = FUSED["dlr"]
     return list(found | ({blocks: None} if set(blocks) <= set(there) else {}))
@@ -97,7 +120,7 @@ def compared(groups: Sequence[Group], samplings: Mapping[str, Sampling], weights
                 test = delong_test(a.y, a.risk, b.risk, config.confidence)
                 d = test.difference
                 row = {"split": split, "classifier": classifier, "first": first, "second": second, "difference": d.value, "low": d.low, "high": d.high, "z": test.z, "p": test.p}
-                rows.append({**row, **(_reclassified(b, a, samplings[split], weights[split]) if second in sources_of(first, there) else {})})
+                rows.append({**row, **(_reclassified(b, a, samplings[split], weights[split]) if second in {*sources_of(first, there), *seen_alike(first, there)} else {})})
         corrected = holm([row["p"] for row in rows])
         found += [{**row, "p_holm": float(p)} for row, p in zip(rows, corrected, strict=True)]
     return found
@@ -145,13 +168,13 @@ def fused(groups: Sequence[Group], samplings: Mapping[str, Sampling], areas: Map
     Returns
     -------
     list of dict
-        ``auc`` of the fused model, ``sources`` with theirs, ``independent``, ``excess`` (fused less independent), each with its interval, and ``correlation``, the mean rank
+        ``auc`` of the fused model, ``sources`` (see `seen_alike`) with theirs, ``independent``, ``excess`` (fused less independent), each with its interval, and ``correlation``, the mean rank
         correlation of two sources within the classes.
     """
     by = {(g.features, g.classifier, g.split): g for g in groups}
     found, there = [], {g.features for g in groups}
     for (features, classifier, split), group in by.items():
-        parts = [by.get((source, classifier, split)) for source in sources_of(features, there)]
+        parts = [by.get((source, classifier, split)) for source in seen_alike(features, there)]
         sources = [p for p in parts if p is not None]
         if not parts or len(sources) < len(parts):
             continue

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from sarcofuse.config import ModelsConfig
+from sarcofuse.records import alone
 
 FUSED = "dlr"
 SOURCES = ("radiomic", "deep")
@@ -46,7 +47,7 @@ def feature_sets(blocks: Iterable[str], config: ModelsConfig) -> list[FeatureSet
     -------
     list of FeatureSet
         The blocks to be fused (radiomic and deep, unless the settings name others), all of them fused if all are there, that with clinical variables if the settings ask for it, then
-        the others by name; the clinical block by itself only if the settings ask for it.
+        the others by name; the clinical block by itself only if the settings ask for it. Where signatures are fused, each one by itself comes before, as the like-for-like reference of what is fused.
     """
     there = set(blocks)
     main = [b for b in config.fused if b in there]
@@ -57,7 +58,8 @@ def feature_sets(blocks: Iterable[str], config: ModelsConfig) -> list[FeatureSet
     if config.fuse_clinical and CLINICAL in there and main:
         stem = name if whole else main[0]
         fused.append(FeatureSet(f"{stem}+{CLINICAL}", (*main, CLINICAL), config.fusion))
-    return [FeatureSet(b, (b,), "features") for b in main] + fused + [FeatureSet(b, (b,), "features") for b in others]
+    references = [FeatureSet(alone(b), (b,), "signatures") for b in main] if whole and config.alone and config.fusion == "signatures" else []
+    return [FeatureSet(b, (b,), "features") for b in main] + references + fused + [FeatureSet(b, (b,), "features") for b in others]
 
 
 def subsets(blocks: Sequence[str], view: str) -> list[FeatureSet]:

@@ -5,6 +5,7 @@ millimetres, in the patient coordinate system of DICOM (LPS).
 """
 
 from sarcofuse.records.images import Geometry, Mask, Volume
+from sarcofuse.records.names import alone, block_alone
 from sarcofuse.records.patients import SPLITS, Case, Cohort, MaskQuality, MaskSource, Outcomes, Patient, SetAside, Split
 from sarcofuse.records.prompts import PROMPTS, Prompt, PromptKind
 from sarcofuse.records.tables import FeatureTable, Prediction
@@ -27,4 +28,6 @@ __all__ = [
     "SetAside",
     "Split",
     "Volume",
+    "alone",
+    "block_alone",
 ]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sarcofuse.errors import RequestError
-from sarcofuse.records import SPLITS
+from sarcofuse.records import SPLITS, block_alone
 from sarcofuse.report.privacy import Numbering
 from sarcofuse.runtime import read_json
 
@@ -211,9 +211,9 @@ class RunFolder:
 
     @property
     def models(self) -> list[tuple[str, str]]:
-        """Feature sets in the order of metrics.json, and within each the classifiers in the order of the settings."""
-        wanted = [str(c) for c in self.setting("models", "classifiers", default=())]
-        found = list(dict.fromkeys((row.features, row.classifier) for row in self.scores))
+        """Feature sets in the order of metrics.json, and within each the classifiers in the order of the settings; no signatures by themselves, which are there for comparison."""
+        wanted, lead = [str(c) for c in self.setting("models", "classifiers", default=())], self.primary[0]
+        found = list(dict.fromkeys((row.features, row.classifier) for row in self.scores if block_alone(row.features) is None or row.features == lead))
         sets = list(dict.fromkeys(features for features, _ in found))
         return sorted(found, key=lambda m: (sets.index(m[0]), wanted.index(m[1]) if m[1] in wanted else len(wanted)))
 
@@ -319,9 +319,10 @@ def feature_name(features: str) -> str:
     Returns
     -------
     str
-        ``Radiomic``, say.
+        ``Radiomic``, say, or ``Radiomic signature``.
     """
-    return FEATURE_NAMES.get(features, features)
+    block = block_alone(features)
+    return FEATURE_NAMES.get(features, features) if block is None else f"{FEATURE_NAMES.get(block, block)} signature"
 
 
 def classifier_name(classifier: str) -> str:

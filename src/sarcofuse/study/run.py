@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sarcofuse.config import SelectionStep, SignatureConfig, StudyConfig, read_study
 from sarcofuse.errors import ConfigError, StageError
-from sarcofuse.records import SPLITS, Case, Cohort, FeatureTable, MaskQuality, Prediction, SetAside
+from sarcofuse.records import SPLITS, Case, Cohort, FeatureTable, MaskQuality, Prediction, SetAside, block_alone
 from sarcofuse.runtime import Engine, digest_file, read_json, write_json, write_table
 from sarcofuse.study.fine_tuning import NETWORKS, fine_tune, unlearned
 from sarcofuse.study.folder import RunFolder
@@ -366,7 +366,8 @@ def _bayes(state: _Study) -> list[dict[str, object]]:
         return []
     known: Mapping[str, float] = read_json(state.home / file)["bayes"]
     sets = dict.fromkeys(m.features for m in state.models)
-    return [{"features": name, "split": split, "auc": known[name]} for name in sets if name in known for split in SPLITS]
+    sources = {name: block_alone(name) or name for name in sets}
+    return [{"features": name, "split": split, "auc": known[source]} for name, source in sources.items() if source in known for split in SPLITS]
 
 
 def _someone(cases: list[Case], stage: str, aside: Sequence[SetAside]) -> list[Case]:

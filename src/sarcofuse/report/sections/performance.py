@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from sarcofuse.records import SPLITS
+from sarcofuse.records import SPLITS, block_alone
 from sarcofuse.report.blocks import ABSENT, Block, Cell, Details, Paragraph, Picture, Table, count, figure, interval
 from sarcofuse.report.plotting import INK, MUTED, Studio, colour_of
 from sarcofuse.report.run_folder import SPLIT_NAMES, ModelScores, RunFolder, Score, classifier_name, feature_name, model_name, number
@@ -84,7 +84,8 @@ def best_external(run: RunFolder) -> tuple[str, str] | None:
     tuple of str or None
         Feature set and classifier; the earlier one of equals; None if no AUC is defined.
     """
-    rows = [(r.auc.value, r) for r in run.scores if r.split == run.splits[-1] and r.auc.value is not None]
+    shown = set(run.models)
+    rows = [(r.auc.value, r) for r in run.scores if r.split == run.splits[-1] and r.auc.value is not None and (r.features, r.classifier) in shown]
     if not rows:
         return None
     top = max(value for value, _ in rows)
@@ -318,6 +319,11 @@ def comparisons(run: RunFolder, studio: Studio) -> list[Block]:
         "Differences of AUC between feature sets with the same classifier, on the same patients (DeLong's test for paired curves), "
         f"with {run.coverage} intervals. Holm: p corrected for the number of comparisons."
     )
+    if any(block_alone(second) for _, _, second in pairs):
+        caption += (
+            " What fusion adds is told by the rows against a signature: that model sees what the fused one sees, less the other signature. Radiomic and deep models see the selected features "
+            "instead, so that a difference from them is also that of another way in."
+        )
     groups = [("", 2)] + [(SPLIT_NAMES[s], 3) for s in splits]
     columns: list[Cell | str] = ["Classifier", "Difference of"]
     columns += [Cell("Difference", f"{run.coverage} CI"), "p", "p, Holm"] * len(splits)
