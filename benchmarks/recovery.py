@@ -23,17 +23,20 @@ from common import markdown, put_in_docs
 from demo import recovered
 
 from sarcofuse.config import read_study, write_study
-from sarcofuse.metrics import delong_test
 from sarcofuse.phantom import Latents, bayes_auc, make_cohort
 from sarcofuse.phantom.truth import CAUSES, SOURCES, aggressiveness_of, risk_of
+from sarcofuse.records import alone
 from sarcofuse.runtime import Engine
 from sarcofuse.study import demo_study, run
 
 
-def gains(metrics: dict[str, list[dict]], first: str = "dlr", second: str = "radiomic") -> list[dict[str, object]]:
-    """Differences in AUC of two feature sets with the same classifier, with DeLong's interval."""
-    rows = [r for r in metrics["comparisons"] if (r["first"], r["second"]) == (first, second) and r["split"] != "train"]
-    return [{"split": r["split"], "classifier": r["classifier"], f"{first} - {second}": r["difference"], "low": r["low"], "high": r["high"], "p": r["p"]} for r in rows]
+def gains(metrics: dict[str, list[dict]]) -> list[dict[str, object]]:
+    """Differences in AUC of DLR, with DeLong's intervals, from the radiomic signature in the same classifier, which is like for like, and from the radiomic model, which reads selected features."""
+    rows = []
+    for second in (alone("radiomic"), "radiomic"):
+        found = [r for r in metrics["comparisons"] if (r["first"], r["second"]) == ("dlr", second) and r["split"] != "train"]
+        rows += [{"dlr less": second, "split": r["split"], "classifier": r["classifier"], "difference": r["difference"], "low": r["low"], "high": r["high"], "p": r["p"]} for r in found]
+    return rows
 
 
 def from_images(home: Path, patients: int, seed: int) -> Path:
@@ -81,21 +84,6 @@ def strangers(source: Path, home: Path, seed: int) -> Path:
     return run(home / "study.yaml", home / "run").folder
 
 
-def beyond_strangers(source: Path, other: Path) -> list[dict[str, object]]:
-    """What the patients' own deep features add to DLR over those of strangers: the same models, the same way in, so that nothing but the deep features differs."""
-    outcome = pd.read_csv(source.parent / "cohort" / "cohort.csv", dtype={"patient_id": str}).set_index("patient_id")["recurrence"]
-    tables = [pd.read_csv(f / "predictions.csv", dtype={"patient_id": str}).query("features == 'dlr'") for f in (source, other)]
-    own, theirs = (t.set_index(["split", "classifier", "patient_id"])["risk"].sort_index() for t in tables)
-    rows = []
-    for split in ("internal", "external"):
-        for classifier in own[split].index.unique("classifier"):
-            pair = pd.concat([own[split, classifier], theirs[split, classifier]], axis=1, join="inner").to_numpy()
-            who = own[split, classifier].index
-            test = delong_test(outcome[who].to_numpy(), pair[:, 0], pair[:, 1])
-            rows.append({"split": split, "classifier": classifier, "own - strangers'": test.difference.value, "low": test.difference.low, "high": test.difference.high, "p": test.p})
-    return rows
-
-
 def main() -> None:
     """Parse, run, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -114,18 +102,17 @@ def main() -> None:
             folder = without(tuple(c for c in CAUSES if c not in arguments.without), folder, home / "without", arguments.seed)
         elif arguments.strangers:
             folder = strangers(folder, home / "strangers", arguments.seed)
-        beyond = beyond_strangers(arguments.run or home / "run", folder) if arguments.strangers else []
         metrics = json.loads((folder / "metrics.json").read_text())
         timings = json.loads((folder / "run.json").read_text())["timings"]
     rows = [{"split": split, **row} for split in ("internal", "external") for row in recovered(metrics, split)]
     added = gains(metrics)
-    print(markdown(rows), markdown(added), *([markdown(beyond)] if beyond else []), sep="\n\n")
+    print(markdown(rows), markdown(added), sep="\n\n")
     name = "without" if arguments.without else "strangers" if arguments.strangers else "recovery"
     if arguments.docs:
         put_in_docs(name, markdown(rows))
-        put_in_docs(f"{name} gain", "\n\n".join(markdown(table) for table in (added, beyond) if table))
+        put_in_docs(f"{name} gain", markdown(added))
     best = max(r["share"] for r in rows if r["split"] == "external" and r["features"] == "dlr")
-    print(json.dumps({"patients": arguments.patients, "seed": arguments.seed, "best_dlr_share_external": best, "models": rows, "gains": added, "beyond_strangers": beyond, "timings": timings}))
+    print(json.dumps({"patients": arguments.patients, "seed": arguments.seed, "best_dlr_share_external": best, "models": rows, "gains": added, "timings": timings}))
 
 
 if __name__ == "__main__":

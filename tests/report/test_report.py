@@ -16,6 +16,7 @@ from sarcofuse.errors import RequestError
 from sarcofuse.report import write_report
 from sarcofuse.report.run_folder import RunFolder, Score
 from sarcofuse.report.sections.headline import meaning
+from sarcofuse.report.sections.performance import fusion_adds
 from sarcofuse.runtime import read_json, write_json
 
 FIGURES = ("auc", "sensitivity", "specificity", "accuracy", "ppv", "npv")
@@ -143,6 +144,19 @@ def test_signatures_by_themselves_are_for_comparison(finished: Path, tmp_path: P
     rows = tables.named("Differences of AUC")[2:]
     assert rows[0][1][0] == "DLR − Radiomic signature"
     assert "What fusion adds is told by the rows against a signature" in page_of(folder)
+
+
+@pytest.mark.parametrize(("low", "high", "words"), [(0.01, 0.09, "fusion adds to it"), (-0.02, 0.06, "these patients do not show that fusion adds to it"), (-0.09, -0.01, "fusion takes away from it")])
+def test_whether_fusion_adds_is_said_in_words(finished: Path, tmp_path: Path, low: float, high: float, words: str) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    metrics = read_json(tmp_path / "run" / "metrics.json")
+    row = {"split": "external", "classifier": "extratrees", "first": "dlr", "second": "radiomic-signature", "difference": (low + high) / 2, "low": low, "high": high, "p": 0.5, "p_holm": 1.0}
+    metrics["comparisons"] += [row, {**row, "split": "internal"}, {**row, "classifier": "svm"}]
+    write_json(metrics, tmp_path / "run" / "metrics.json")
+    (told,) = fusion_adds(RunFolder(tmp_path / "run"))
+    assert told == f"External test patients, DLR with ExtraTrees less the radiomic signature in the same classifier: AUC {shown((low + high) / 2)} (95% CI {shown(low)} to {shown(high)}); {words}."
+    write_report(tmp_path / "run")
+    assert told in text_of(page_of(tmp_path / "run"))
 
 
 def test_nobody_is_named(finished: Path) -> None:

@@ -327,7 +327,31 @@ def comparisons(run: RunFolder, studio: Studio) -> list[Block]:
     groups = [("", 2)] + [(SPLIT_NAMES[s], 3) for s in splits]
     columns: list[Cell | str] = ["Classifier", "Difference of"]
     columns += [Cell("Difference", f"{run.coverage} CI"), "p", "p, Holm"] * len(splits)
-    return [Paragraph(says), Table(caption, columns, rows, groups, labels=2, bands=bands, wide=True)]
+    return [*(Paragraph(told, "lead") for told in fusion_adds(run)), Paragraph(says), Table(caption, columns, rows, groups, labels=2, bands=bands, wide=True)]
+
+
+def fusion_adds(run: RunFolder) -> list[str]:
+    """Say whether fusion adds to each signature in the primary classifier, on the last split (external where there is one).
+
+    Parameters
+    ----------
+    run : RunFolder
+        What there is to show.
+
+    Returns
+    -------
+    list of str
+        A sentence a signature; empty where signatures are not fused.
+    """
+    found = []
+    for row in run.metrics["comparisons"]:
+        low, high = number(row.get("low")), number(row.get("high"))
+        if row.get("split") != run.splits[-1] or row.get("classifier") != run.primary[1] or not block_alone(str(row.get("second"))) or low is None or high is None:
+            continue
+        verdict = "fusion adds to it" if low > 0 else "fusion takes away from it" if high < 0 else "these patients do not show that fusion adds to it"
+        names = f"{model_name(row['first'], row['classifier'])} less the {feature_name(row['second']).lower()} in the same classifier"
+        found.append(f"{SPLIT_NAMES[row['split']]} patients, {names}: AUC {figure(number(row['difference']))} ({run.coverage} CI {figure(low)} to {figure(high)}); {verdict}.")
+    return found
 
 
 def _difference(entry: Mapping[str, object]) -> list[Cell | str]:
