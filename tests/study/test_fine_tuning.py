@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,15 @@ import pandas as pd
 import pytest
 
 from sarcofuse.bundle import explain_deep, load_bundle
-from sarcofuse.config import StudyConfig, write_study
-from sarcofuse.errors import BundleError
-from sarcofuse.imaging import write_mask, write_volume
+from sarcofuse.cli import main
+from sarcofuse.config import StudyConfig, read_study, write_study
+from sarcofuse.errors import CaseError
+from sarcofuse.imaging import read_geometry, read_volume, write_mask, write_volume
 from sarcofuse.metrics import auc
-from sarcofuse.records import Outcomes, Patient
+from sarcofuse.records import Mask, Outcomes, Patient
 from sarcofuse.report.plotting import Studio
 from sarcofuse.report.run_folder import RunFolder
+from sarcofuse.report.sections.deep import maps
 from sarcofuse.report.sections.fine_tuning import fine_tuning
 from sarcofuse.report.spec import SECTIONS
 from sarcofuse.study import RunResult, audit, run
@@ -81,11 +84,70 @@ def test_the_bundle_predicts_to_the_last_bit(tuned: RunResult, home: Path) -> No
     risks, aside = bundle.predict([patient(home, i) for i in (TRAIN + 3, TRAIN)])
     assert not aside
     assert [r.risk for r in risks] == [known[f"P{TRAIN + 3}"], known[f"P{TRAIN}"]]
-    with pytest.raises(BundleError, match="learnt the outcome"):
-        explain_deep(bundle, home / "00.nii.gz", home / "00m.nii.gz")
     names = {Path(n).name for n in bundle.manifest.files if n.startswith("networks/")}
     assert names == {"recipe.json", "network.safetensors", "notes.json"}
     assert json.loads((bundle.folder / "networks" / "recipe.json").read_text())["settings"]["head"] == "attention"
+
+
+def signatures(tuned: RunResult) -> dict[str, float]:
+    return dict(pd.read_parquet(tuned.folder / "features" / "deep.parquet")["deep_signature"])
+
+
+def test_the_run_maps_the_highest_and_lowest_signatures_of_test_patients(tuned: RunResult, tmp_path: Path) -> None:
+    found, known = json.loads((tuned.folder / "deep" / "why.json").read_text()), signatures(tuned)
+    ordered = sorted((p for p in known if int(p[1:]) >= TRAIN), key=lambda p: -known[p])
+    rows = found["patients"]
+    assert [r["patient_id"] for r in rows] == [*ordered[:3], *ordered[-3:]]
+    assert [r["risk"] for r in rows] == [known[r["patient_id"]] for r in rows]  # what is mapped is the very signature
+    assert found["method"] == "integrated"
+    for row in rows:
+        assert (row["method"], row["networks"]) == ("integrated", 4)
+        assert sum(p["share"] for p in row["pictures"]) == pytest.approx(row["risk"] - row["base"], abs=1e-5)
+        assert sum(p["attention"] for p in row["pictures"]) == pytest.approx(1.0)
+    text = str([vars(b) if hasattr(b, "__dict__") else repr(b) for b in maps(RunFolder(tuned.folder), Studio(tmp_path))])
+    for words in ("integrated gradients", "did not learn from the patient", "average slices", "Attention of the head, slice by slice"):
+        assert words in text
+    assert len(list((tuned.folder / "deep" / "why").glob("*.png"))) == 6
+
+
+def test_the_command_maps_new_patients_from_the_bundle(tuned: RunResult, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle, name = tuned.folder / "bundle", f"{TRAIN + 3:02d}"
+    call = ["explain", str(bundle), str(home / f"{name}.nii.gz"), "--mask", str(home / f"{name}m.nii.gz"), "--out", str(tmp_path)]
+    with pytest.raises(SystemExit, match="0"):
+        main(call)
+    value = signatures(tuned)[f"P{name}"]
+    assert f"{name}: deep signature {value:.2f} (average slices " in capsys.readouterr().out
+    (record,) = json.loads((tmp_path / "explain.json").read_text())
+    assert (record["risk"], record["method"], record["networks"]) == (value, "integrated", 4)
+    mapped = read_volume(tmp_path / f"{name}_map.nii.gz")
+    assert not mapped.geometry.differences(read_geometry(home / f"{name}.nii.gz"))
+    assert mapped.array.sum(dtype=np.float64) + record["beyond"] == pytest.approx(record["risk"] - record["base"], rel=1e-3, abs=1e-4)
+    assert (tmp_path / f"{name}_map.png").is_file()
+    with pytest.raises(SystemExit, match="2"):
+        main([*call, "--method", "exact"])
+    assert "no exact map of deep.head attention" in capsys.readouterr().err
+    cam = explain_deep(bundle, home / f"{name}.nii.gz", home / f"{name}m.nii.gz", method="gradcam")
+    assert (cam.signature, cam.record["method"]) == (value, "gradcam")
+    assert cam.map.array.min() == 0.0 < cam.map.array.max()
+
+
+def test_an_empty_mask_of_a_new_patient_gets_advice_that_helps(tuned: RunResult, home: Path, tmp_path: Path) -> None:
+    write_mask(Mask(np.zeros_like(ball(shape=(6, 20, 22))[1].array), read_geometry(home / "00.nii.gz")), tmp_path / "none.nii.gz")
+    with pytest.raises(CaseError, match=r"is empty: 0 voxels in none.nii.gz; expected at least 1. Draw the tumour, or give another mask$"):
+        explain_deep(tuned.folder / "bundle", home / "00.nii.gz", tmp_path / "none.nii.gz")
+
+
+def test_without_test_patients_each_is_mapped_by_the_network_that_did_not_learn_from_him(tuned: RunResult, home: Path) -> None:
+    pd.read_csv(home / "cohort.csv").query("split == 'train'").to_csv(home / "training.csv", index=False)
+    content = read_study(home / "study.yaml").model_dump(mode="json")
+    write_study(StudyConfig.model_validate({**content, "cohort": {**content["cohort"], "file": "training.csv"}}), home / "training.yaml")
+    shutil.copytree(tuned.folder / "cache", home / "again" / "cache")
+    again = run(home / "training.yaml", home / "again", scheduler="serial", until="models", progress=False)
+    rows, known = json.loads((again.folder / "deep" / "why.json").read_text())["patients"], signatures(again)
+    assert len(rows) == 6
+    assert {(r["split"], r["networks"]) for r in rows} == {("train", 1)}
+    assert [r["risk"] for r in rows] == [known[r["patient_id"]] for r in rows]  # out-of-fold, to the last bit
+    assert known == {p: v for p, v in signatures(tuned).items() if int(p[1:]) < TRAIN}
 
 
 def test_the_audit_finds_the_very_signatures_of_the_run(tuned: RunResult, monkeypatch: pytest.MonkeyPatch) -> None:

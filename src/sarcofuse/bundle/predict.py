@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sarcofuse.bundle.doubts import mask_doubts
+from sarcofuse.bundle.doubts import advise, mask_doubts
 from sarcofuse.bundle.manifest import BundledModel, Manifest, read_manifest
 from sarcofuse.errors import BundleError
 from sarcofuse.records import Case, FeatureTable, MaskQuality, Patient, SetAside
@@ -193,6 +193,7 @@ class Bundle:
         patients = [dataclasses.replace(p, prompt=None) if p.mask is not None else p for p in patients]  # a given mask is used as it is
         self._check_prompts(patients)
         cases, aside = preprocess.prepare(patients, manifest.preprocess, engine, mask_label=manifest.mask_label)
+        aside = advise(aside, draws=(self.folder / "segmenter").is_dir() or manifest.segment.masks in segment.FOREIGN)
         bare = [c for c in cases if c.mask is None]
         masked = [c for c in cases if c.mask is not None]
         encoder = None

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from sarcofuse.runtime import Engine, read_json, write_json
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from sarcofuse.deep.cam import Method, Wanted
     from sarcofuse.deep.why import Formula
     from sarcofuse.models import FittedModel
 
@@ -37,11 +38,11 @@ class Explanation:
     patient_id : str
         Whom it concerns.
     signature, base : float
-        The deep signature (linear predictor), and its value for features as the mean training patient's.
+        The deep signature (linear predictor), and its value for features as the mean training patient's; where networks learnt the outcome, for slices that are all like the mean one.
     map : Volume
-        On the grid of the image as it came. With ``exact`` each voxel's part of the signature: they add up to ``signature - base`` less what lies beyond the image.
+        On the grid of the image as it came. But for ``gradcam`` each voxel's part of the signature: they add up to ``signature - base`` less what lies beyond the image.
     record : dict
-        Figures as in ``explain.json``: ``agreement``, ``beyond``, ``sanity`` and ``pictures``; see `sarcofuse.deep.why.Why`.
+        Figures as in ``explain.json``: ``method``, ``agreement``, ``beyond``, ``sanity`` and ``pictures``; see `sarcofuse.deep.Why`.
     """
 
     patient_id: str
@@ -135,7 +136,7 @@ def _formula(signature: Any, names: Sequence[str], row: Floats) -> Formula:  # n
 
 
 def explain_patients(
-    bundle: Bundle, patients: Sequence[Patient], out: Path | None = None, *, engine: Engine | None = None, given_masks: bool | None = None, method: Literal["exact", "gradcam"] = "exact"
+    bundle: Bundle, patients: Sequence[Patient], out: Path | None = None, *, engine: Engine | None = None, given_masks: bool | None = None, method: Wanted = "auto"
 ) -> tuple[list[Explanation], list[SetAside]]:
     """Map where the deep signature of new patients comes from.
 
@@ -151,8 +152,9 @@ def explain_patients(
         Runs and caches the work; by default serially, in a temporary folder.
     given_masks : bool, optional
         As in `Bundle.predict`.
-    method : {'exact', 'gradcam'}
-        ``exact``: each voxel's part of the signature; ``gradcam``: Grad-CAM by the book. See `sarcofuse.deep.cam.cell_maps`.
+    method : {'auto', 'exact', 'integrated', 'gradcam'}
+        ``exact``: each voxel's part of the signature; ``integrated``: its part by integrated gradients, for heads that are not linear; ``auto``: the one of the two that fits;
+        ``gradcam``: Grad-CAM by the book. See `sarcofuse.deep.cam.choose_method` and `sarcofuse.deep.cam.cell_maps`. Of networks that learnt the outcome the mean is mapped.
 
     Returns
     -------
@@ -164,61 +166,73 @@ def explain_patients(
     Raises
     ------
     BundleError
-        If the bundle has no imaging half, none of its models reads deep features, or its networks learnt the outcome.
+        If the bundle has no imaging half, or none of its models reads deep features.
+    ConfigError
+        If an exact map is asked of a head that is not linear.
     """
+    from sarcofuse.deep.cam import choose_method
     from sarcofuse.imaging import write_volume
 
     if not bundle.manifest.imaging or DEEP not in bundle.manifest.columns:
         message = f"bundle {bundle.folder.name} has no deep features taken from images, so there is nothing to map; expected the bundle of a study that ran on images with deep features"
         raise BundleError(message)
-    if bundle.manifest.networks is not None:
-        message = f"the networks of bundle {bundle.folder.name} learnt the outcome (deep.fine_tune), and a mean over several networks has no such map; expected a study with deep.fine_tune.mode: none"
-        raise BundleError(message)
+    how = choose_method(bundle.manifest.deep, method)
     use = bundle.manifest.segment.masks != "model" if given_masks is None else given_masks
     with tempfile.TemporaryDirectory(prefix="sarcofuse-") as room:
         own = engine or Engine(Path(room), scheduler="serial")
         tables, cases, aside = bundle._features(patients if use else [dataclasses.replace(p, mask=None) for p in patients], own)
-        found, failed = _explain(bundle, patients, tables, cases, own, method)
+        found, failed = _explain(bundle, patients, tables, cases, own, how)
         for explanation, folder in found:
             if out is not None:
                 out.mkdir(parents=True, exist_ok=True)
                 write_volume(explanation.map, out / f"{explanation.patient_id}_map.nii.gz")
                 (out / f"{explanation.patient_id}_map.png").write_bytes((folder / "map.png").read_bytes())
     if out is not None and found:
-        write_json([{"patient_id": e.patient_id, "method": method, **e.record} for e, _ in found], out / "explain.json")
+        write_json([{"patient_id": e.patient_id, **e.record} for e, _ in found], out / "explain.json")
     return [e for e, _ in found], aside + failed
 
 
 def _explain(
-    bundle: Bundle, patients: Sequence[Patient], tables: Mapping[str, FeatureTable], cases: Sequence[Case], engine: Engine, method: Literal["exact", "gradcam"]
+    bundle: Bundle, patients: Sequence[Patient], tables: Mapping[str, FeatureTable], cases: Sequence[Case], engine: Engine, method: Method
 ) -> tuple[list[tuple[Explanation, Path]], list[SetAside]]:
     from sarcofuse.deep.places import to_native
-    from sarcofuse.deep.why import MAP, RECORD, explain_cases
+    from sarcofuse.deep.why import MAP, RECORD
     from sarcofuse.imaging import read_geometry, read_volume
 
-    manifest = bundle.manifest
     known = [c for c in cases if DEEP in tables and c.patient_id in set(tables[DEEP].patient_ids)]
     if not known:
         return [], []
-    served = [p for p in patients if p.patient_id in {c.patient_id for c in known}]
-    tables = bundle._with_sites({DEEP: tables[DEEP]}, served)
-    item = next(m for m in (manifest.primary, *manifest.models) if DEEP in m.blocks)
-    formulas = deep_formulas([bundle.model(item)], tables, [c.patient_id for c in known])
-    segmenter = bundle.folder / "segmenter"
-    weights = None if manifest.weights is None else bundle.folder / manifest.weights
-    folders, failed = explain_cases(known, manifest.deep, formulas, engine, weights=weights, encoder=segmenter if segmenter.is_dir() else None, method=method)
+    folders, failed = _maps(bundle, patients, tables, known, engine, method)
     found = []
     for case in known:
         if case.patient_id in folders:
             folder = folders[case.patient_id]
             record = read_json(folder / RECORD) | ({"prompted": case.prompted} if case.prompted else {})
-            native = to_native(read_volume(folder / MAP), read_geometry(case.native_image, case.patient_id), whole=method == "exact")
+            native = to_native(read_volume(folder / MAP), read_geometry(case.native_image, case.patient_id), whole=method != "gradcam")
             found.append((Explanation(case.patient_id, record["risk"], record["base"], native, record), folder))
     return found, failed
 
 
+def _maps(
+    bundle: Bundle, patients: Sequence[Patient], tables: Mapping[str, FeatureTable], known: Sequence[Case], engine: Engine, method: Method
+) -> tuple[dict[str, Path], list[SetAside]]:
+    """Make the maps, by patient a folder."""
+    from sarcofuse.deep import explain_cases, explain_tuned_cases
+
+    manifest, segmenter = bundle.manifest, bundle.folder / "segmenter"
+    weights = None if manifest.weights is None else bundle.folder / manifest.weights
+    encoder = segmenter if segmenter.is_dir() else None
+    if manifest.networks is not None:
+        return explain_tuned_cases(known, manifest.deep, bundle.folder / manifest.networks, engine, weights=weights, encoder=encoder, method=method)
+    served = [p for p in patients if p.patient_id in {c.patient_id for c in known}]
+    tables = bundle._with_sites({DEEP: tables[DEEP]}, served)
+    item = next(m for m in (manifest.primary, *manifest.models) if DEEP in m.blocks)
+    formulas = deep_formulas([bundle.model(item)], tables, [c.patient_id for c in known])
+    return explain_cases(known, manifest.deep, formulas, engine, weights=weights, encoder=encoder, method=method)
+
+
 def explain_deep(
-    bundle: Bundle | Path | str, image: Path | str, mask: Path | str | None = None, *, out: Path | str | None = None, method: Literal["exact", "gradcam"] = "exact", name: str | None = None
+    bundle: Bundle | Path | str, image: Path | str, mask: Path | str | None = None, *, out: Path | str | None = None, method: Wanted = "auto", name: str | None = None
 ) -> Explanation:
     """Map where the deep signature of one image comes from.
 
@@ -232,7 +246,7 @@ def explain_deep(
         The tumour's mask; without it the bundle's networks draw one.
     out : path, optional
         Folder for map, picture and figures, as in `explain_patients`.
-    method : {'exact', 'gradcam'}
+    method : {'auto', 'exact', 'integrated', 'gradcam'}
         As in `explain_patients`.
     name : str, optional
         Label of the case; by default the image file's name without its ending.
@@ -246,6 +260,8 @@ def explain_deep(
     ------
     BundleError
         If the bundle has no deep features taken from images.
+    ConfigError
+        If an exact map is asked of a head that is not linear.
     CaseError
         If the image or its mask cannot be used.
     """

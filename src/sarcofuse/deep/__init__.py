@@ -3,9 +3,11 @@
 from sarcofuse.deep.contact import write_contact
 from sarcofuse.deep.finetune import FineTuner, begin_fine_tuning, serve_fine_tuned
 from sarcofuse.deep.idle import Idle, drop_idle, find_idle
+from sarcofuse.deep.judged import Why
 from sarcofuse.deep.registry import BACKBONES, Backbone, backbone
 from sarcofuse.deep.stage import extract, extract_deep, extract_for_study, extract_many, pictures, read_config
-from sarcofuse.deep.why import Formula, Why, explain, explain_cases
+from sarcofuse.deep.why import Formula, explain, explain_cases
+from sarcofuse.deep.why_tuned import explain_tuned, explain_tuned_cases
 
 __all__ = [
     "BACKBONES",
@@ -19,6 +21,8 @@ __all__ = [
     "drop_idle",
     "explain",
     "explain_cases",
+    "explain_tuned",
+    "explain_tuned_cases",
     "extract",
     "extract_deep",
     "extract_for_study",

@@ -1,7 +1,7 @@
 """Why: which places of a network's feature maps a risk comes from.
 
 A *head* is anything that makes one number of the feature maps: called with the maps of every picture, layer by layer, it gives a scalar that torch can differentiate. `LinearHead` is the head of a
-frozen backbone; the last layers of a fine-tuned network are another, and `module_map` takes any torch module that ends in a scalar.
+frozen backbone, `SliceHead` what `sarcofuse.deep.parts` makes of a head that learnt the outcome, and `module_map` takes any torch module that ends in a scalar.
 """
 
 from __future__ import annotations
@@ -13,15 +13,51 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from sarcofuse.config.deep import DeepConfig
 from sarcofuse.deep.pooling import pool_tensors
+from sarcofuse.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Floats = NDArray[np.float64]
-Method = Literal["exact", "gradcam"]
+Method = Literal["exact", "integrated", "gradcam"]
+Wanted = Literal["auto", "exact", "integrated", "gradcam"]
 Maps = "Sequence[Sequence[Tensor]]"
 Head = Callable[[Any], Any]
+
+
+def choose_method(config: DeepConfig, wanted: Wanted = "auto") -> Method:
+    """Say how maps are made.
+
+    Parameters
+    ----------
+    config : DeepConfig
+        Settings.
+    wanted : {'auto', 'exact', 'integrated', 'gradcam'}
+        ``auto`` is ``exact`` where the number mapped is linear in the slices' features (a frozen backbone, or the head ``pool``) and ``integrated`` elsewhere. Where it is linear,
+        ``integrated`` comes to the same as ``exact``, and is called so.
+
+    Returns
+    -------
+    {'exact', 'integrated', 'gradcam'}
+        The method.
+
+    Raises
+    ------
+    ConfigError
+        If ``exact`` is asked of a head that is not linear.
+    """
+    linear = config.fine_tune.mode == "none" or config.head == "pool"
+    if wanted == "gradcam":
+        return "gradcam"
+    if wanted == "exact" and not linear:
+        message = (
+            f"no exact map of deep.head {config.head}: its slices weigh on one another, so what each place adds depends on the rest. "
+            "Take the method integrated (parts that add up as well, by integrated gradients; the default here) or gradcam"
+        )
+        raise ConfigError(message)
+    return "exact" if linear else "integrated"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +103,7 @@ class LinearHead:
         """
         import torch
 
-        rows = torch.stack([pool_tensors(own, weights, self.pooling) for own, weights in zip(maps, self.regions, strict=True)])
+        rows = pool_rows(maps, self.regions, self.pooling)
         if self.slice_pooling == "max":
             return rows.amax(0)
         if self.slice_pooling == "attention" and sum(self.areas) > 0:
@@ -78,7 +114,7 @@ class LinearHead:
     def __call__(self, maps: Sequence[Sequence[Tensor]]) -> Tensor:
         """Give the risk, a scalar."""
         features = self.features(maps)
-        return (self._tensor(self.weights, features) * (features - self._tensor(self.centre, features))).sum() + self.base
+        return (_tensor(self.weights, features) * (features - _tensor(self.centre, features))).sum() + self.base
 
     def offset(self, maps: Sequence[Sequence[Tensor]]) -> Tensor:
         """Give the part of the centre, whose gradient tells which places the centre is taken off at.
@@ -94,13 +130,81 @@ class LinearHead:
             Scalar: weights times centre times features, summed.
         """
         features = self.features(maps)
-        return (self._tensor(self.weights * self.centre, features) * features).sum()
+        return (_tensor(self.weights * self.centre, features) * features).sum()
 
-    @staticmethod
-    def _tensor(values: Floats, like: Tensor) -> Tensor:
-        import torch
 
-        return torch.from_numpy(np.ascontiguousarray(values)).to(like.device)
+@dataclass(frozen=True, slots=True, eq=False)
+class SliceHead:
+    """A linear function of every slice's pooled features: what a head comes to around one patient.
+
+    Attributes
+    ----------
+    weights : ndarray of float64, shape (slices, features)
+        The number is ``base + sum(weights * (features - centre))``.
+    centre : ndarray of float64, shape (features,)
+        The same for all slices.
+    base : float
+        The number with all slices at the centre.
+    pooling : {'average', 'masked', 'max', 'regions'}
+        ``deep.pooling``.
+    regions : sequence of list of ndarray or None
+        As of `LinearHead`.
+    """
+
+    weights: Floats
+    centre: Floats
+    base: float
+    pooling: str
+    regions: Sequence[Sequence[NDArray[np.float32] | None]]
+
+    def __call__(self, maps: Sequence[Sequence[Tensor]]) -> Tensor:
+        """Give the number, a scalar."""
+        rows = pool_rows(maps, self.regions, self.pooling)
+        return (_tensor(self.weights, rows) * (rows - _tensor(self.centre, rows))).sum() + self.base
+
+    def offset(self, maps: Sequence[Sequence[Tensor]]) -> Tensor:
+        """Give the part of the centre, as `LinearHead.offset` does.
+
+        Parameters
+        ----------
+        maps : sequence of sequence of Tensor
+            As for the call.
+
+        Returns
+        -------
+        Tensor
+            Scalar: weights times centre times features, summed.
+        """
+        rows = pool_rows(maps, self.regions, self.pooling)
+        return (_tensor(self.weights * self.centre, rows) * rows).sum()
+
+
+def pool_rows(maps: Sequence[Sequence[Tensor]], regions: Sequence[Sequence[NDArray[np.float32] | None]], pooling: str) -> Tensor:
+    """Pool maps to a row of features a picture, differentiably.
+
+    Parameters
+    ----------
+    maps : sequence of sequence of Tensor, each of shape (1, channels, ...)
+        For each picture the map of each layer.
+    regions : sequence of list of ndarray or None
+        For each picture what `sarcofuse.deep.pooling.weights_for` gives.
+    pooling : {'average', 'masked', 'max', 'regions'}
+        ``deep.pooling``.
+
+    Returns
+    -------
+    Tensor of float64, shape (pictures, features)
+        The rows.
+    """
+    import torch
+
+    return torch.stack([pool_tensors(own, weights, pooling) for own, weights in zip(maps, regions, strict=True)])
+
+
+def _tensor(values: Floats, like: Tensor) -> Tensor:
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(values)).to(like.device)
 
 
 def cell_maps(maps: Sequence[Sequence[Tensor]], head: Head, method: Method = "exact") -> tuple[float, list[list[Floats]]]:
@@ -111,11 +215,11 @@ def cell_maps(maps: Sequence[Sequence[Tensor]], head: Head, method: Method = "ex
     maps : sequence of sequence of Tensor, each of shape (1, channels, ...)
         For each picture the feature map of each layer.
     head : callable
-        Gives a scalar of the maps; a `LinearHead`, or the differentiable rest of a network.
-    method : {'exact', 'gradcam'}
-        ``exact``: activation less centre, times gradient, summed over channels [2]_: for a linear head the cells add up to the risk less its base. ``gradcam``: each channel
-        weighted by its gradient summed over the map, negative sums set to 0 where the maps of all layers are joined [1]_; the paper's factor of one over the number of cells is
-        left out, so that layers can be added.
+        Gives a scalar of the maps; a `LinearHead`, a `SliceHead`, or the differentiable rest of a network.
+    method : {'exact', 'integrated', 'gradcam'}
+        ``exact``, and ``integrated`` once `sarcofuse.deep.parts` has made a linear head of another: activation less centre, times gradient, summed over channels [2]_: for a linear
+        head the cells add up to the risk less its base. ``gradcam``: each channel weighted by its gradient summed over the map, negative sums set to 0 where the maps of all layers are
+        joined [1]_; the paper's factor of one over the number of cells is left out, so that layers can be added.
 
     Returns
     -------
@@ -136,7 +240,7 @@ def cell_maps(maps: Sequence[Sequence[Tensor]], head: Head, method: Method = "ex
         flat = [m for own in leaves for m in own]
         risk = head(leaves)
         slopes = torch.autograd.grad(risk, flat, allow_unused=True)
-        taken = torch.autograd.grad(head.offset(leaves), flat, allow_unused=True) if method == "exact" and isinstance(head, LinearHead) else [None] * len(flat)
+        taken = torch.autograd.grad(head.offset(leaves), flat, allow_unused=True) if method != "gradcam" and isinstance(head, LinearHead | SliceHead) else [None] * len(flat)
     cells = iter([_weigh(m.detach(), g, t, method) for m, g, t in zip(flat, slopes, taken, strict=True)])
     return float(risk.detach()), [[next(cells) for _ in own] for own in leaves]
 
@@ -163,7 +267,7 @@ def module_map(module: nn.Module, layer: str, x: Tensor, method: Method = "exact
         Name of the submodule whose output is looked at.
     x : Tensor, shape (1, channels, ...)
         One picture or volume, normalised.
-    method : {'exact', 'gradcam'}
+    method : {'exact', 'integrated', 'gradcam'}
         As in `cell_maps`, without a centre; for a head that is not linear, ``exact`` is the first-order share of each cell.
 
     Returns
@@ -212,8 +316,8 @@ def to_pixels(cells: Sequence[Floats], shape: Sequence[int], method: Method = "e
         For each layer an array, as `cell_maps` gives it.
     shape : sequence of int
         Rows and columns (planes, rows and columns) of the picture.
-    method : {'exact', 'gradcam'}
-        ``exact`` spreads what a cell has over the pixels around it, so that the sum stays; ``gradcam`` interpolates linearly, and sets negative sums to 0.
+    method : {'exact', 'integrated', 'gradcam'}
+        ``gradcam`` interpolates linearly, and sets negative sums to 0; the others spread what a cell has over the pixels around it, so that the sum stays.
 
     Returns
     -------
@@ -224,7 +328,7 @@ def to_pixels(cells: Sequence[Floats], shape: Sequence[int], method: Method = "e
     for own in cells:
         found = own
         for axis, (size, count) in enumerate(zip(shape, own.shape, strict=True)):
-            found = np.moveaxis(np.tensordot(_tents(size, count, whole=method == "exact"), found, (1, axis)), 0, axis)
+            found = np.moveaxis(np.tensordot(_tents(size, count, whole=method != "gradcam"), found, (1, axis)), 0, axis)
         total += found
     return np.maximum(total, 0.0) if method == "gradcam" else total
 

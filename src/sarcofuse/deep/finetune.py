@@ -17,9 +17,10 @@ import numpy as np
 
 from sarcofuse.config.deep import DeepConfig
 from sarcofuse.deep.bags import Kept, make_bags, read_bag
+from sarcofuse.deep.kept import RECIPE, kept_networks
 from sarcofuse.deep.look import Source
 from sarcofuse.deep.stage import find_source
-from sarcofuse.errors import CaseError, StageError, WeightsError
+from sarcofuse.errors import CaseError, StageError
 from sarcofuse.metrics import auc, delong_interval, group_outcomes
 from sarcofuse.records import Case, FeatureTable, SetAside
 from sarcofuse.runtime import Engine, Task, digest, digest_file, read_json, write_json
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 VERSION = "deep fine-tuning 1"
 NETWORKS, SCORES, SERVED = "deep-networks", "deep-scores", "deep-signatures"  # stages of the engine
 COLUMN = "deep_signature"
-RECIPE, VALUES = "recipe.json", "scores.npy"
+VALUES = "scores.npy"
 FEW = 30  # patients with the event below which more than a probe is too much
 
 
@@ -112,7 +113,7 @@ class FineTuner:
             found.append(values)
         return found
 
-    def keep(self, folder: Path, patient_ids: Sequence[str], y: NDArray[np.float64], group: NDArray[np.int64] | None, fold: NDArray[np.int64]) -> None:
+    def keep(self, folder: Path, patient_ids: Sequence[str], y: NDArray[np.float64], group: NDArray[np.int64] | None, fold: NDArray[np.int64]) -> dict[str, Path]:
         """Write the networks that serve new patients: those of the folds of all training patients.
 
         Parameters
@@ -123,6 +124,11 @@ class FineTuner:
             As in `learn`.
         fold : ndarray of int, shape (patients,)
             Fold of each training patient.
+
+        Returns
+        -------
+        dict of str to Path
+            By training patient the folder of the one network that did not learn from them.
         """
         networks = self._final(patient_ids, y, group, fold)
         shutil.rmtree(folder, ignore_errors=True)
@@ -135,6 +141,7 @@ class FineTuner:
         settings = self.config.model_copy(update={"weights": None, "device": "auto"})
         names = [f"network_{k}" for k in range(len(networks))]
         write_json({"format": 1, "base": self.source.digest, "seed": self._seed, "settings": settings.model_dump(mode="json"), "networks": names}, folder / RECIPE)
+        return {patient_ids[i]: folder / name for name, network in zip(names, networks, strict=True) for i in np.flatnonzero(~network.rows).tolist()}
 
     def figures(self, patient_ids: Sequence[str], y: NDArray[np.float64], group: NDArray[np.int64] | None, fold: NDArray[np.int64]) -> dict[str, Any]:
         """Compare what the networks say of patients whom they learnt from with what they say of others.
@@ -323,15 +330,7 @@ def serve_fine_tuned(cases: Sequence[Case], config: DeepConfig, engine: Engine, 
         If the backbone's weights are absent, altered, or not those that the networks started from.
     """
     source, settings = find_source(config, weights, encoder), config.model_copy(update={"weights": None, "device": "auto"})
-    try:
-        recipe = read_json(folder / RECIPE)
-        places, base = [folder / Path(n).name for n in recipe["networks"]], str(recipe["base"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        message = f"{folder} does not hold networks that learnt the outcome: {RECIPE} cannot be read ({error!r}). Take the bundle or the run folder as it was written"
-        raise WeightsError(message) from error
-    if base != source.digest:
-        message = f"the networks in {folder.name} started from other weights of {config.backbone} than those found ({source.digest[:12]}, expected {base[:12]}); give those of the study"
-        raise WeightsError(message)
+    places = kept_networks(folder, config.backbone, source)
     bags, aside = make_bags(cases, settings, engine, source)
     content = [digest_file(p) for p in places]
     tasks = [Task(b.patient_id, digest(VERSION, content, _learning(settings), source.digest, source.device, b.key), (places, settings, source, b.folder)) for b in bags]

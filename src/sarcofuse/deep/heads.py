@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 HIDDEN = 64  # units of the attention, and width of the transformer
 LAYERS, PARTS = 2, 4  # of the transformer
+MOST = 10.0  # deviations that a feature is held within
 
 
 class Head(nn.Module):
@@ -57,8 +58,44 @@ class Head(nn.Module):
         Tensor, same shape
             What the head works on, held within 10 deviations.
         """
-        found: Tensor = self.dropout(((tokens - self.centre) * self.scale).clamp(-10.0, 10.0))
+        found: Tensor = self.dropout(((tokens - self.centre) * self.scale).clamp(-MOST, MOST))
         return found
+
+    def decide(self, x: Tensor, areas: Tensor, there: Tensor) -> Tensor:
+        """Give the logits; what heads differ in.
+
+        Parameters
+        ----------
+        x : Tensor, shape (patients, slices, features)
+            Slices as `ready` gives them.
+        areas, there : Tensor, shape (patients, slices)
+            As for the call.
+
+        Returns
+        -------
+        Tensor, shape (patients,)
+            Logits.
+        """
+        raise NotImplementedError
+
+    def forward(self, tokens: Tensor, areas: Tensor, there: Tensor) -> Tensor:
+        """Give the logits.
+
+        Parameters
+        ----------
+        tokens : Tensor, shape (patients, slices, features)
+            Slices in order, padded at the end.
+        areas : Tensor, shape (patients, slices)
+            Tumour in each slice in mm².
+        there : Tensor of bool, shape (patients, slices)
+            False for padding.
+
+        Returns
+        -------
+        Tensor, shape (patients,)
+            Logits.
+        """
+        return self.decide(self.ready(tokens), areas, there)
 
 
 class PoolHead(Head):
@@ -80,13 +117,13 @@ class PoolHead(Head):
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, tokens: Tensor, areas: Tensor, there: Tensor) -> Tensor:
+    def decide(self, x: Tensor, areas: Tensor, there: Tensor) -> Tensor:
         """Give the logits.
 
         Parameters
         ----------
-        tokens : Tensor, shape (patients, slices, features)
-            Slices, padded.
+        x : Tensor, shape (patients, slices, features)
+            Slices as `ready` gives them.
         areas : Tensor, shape (patients, slices)
             Tumour in each slice in mm².
         there : Tensor of bool, shape (patients, slices)
@@ -97,7 +134,6 @@ class PoolHead(Head):
         Tensor, shape (patients,)
             Logits.
         """
-        x = self.ready(tokens)
         if self.how == "max":
             joined = x.masked_fill(~there[..., None], -torch.inf).amax(1)
         else:
@@ -149,13 +185,13 @@ class AttentionHead(Head):
         found: Tensor = scores.masked_fill(~there, -torch.inf).softmax(1)
         return found
 
-    def forward(self, tokens: Tensor, areas: Tensor, there: Tensor) -> Tensor:
+    def decide(self, x: Tensor, areas: Tensor, there: Tensor) -> Tensor:
         """Give the logits.
 
         Parameters
         ----------
-        tokens : Tensor, shape (patients, slices, features)
-            Slices, padded.
+        x : Tensor, shape (patients, slices, features)
+            Slices as `ready` gives them.
         areas : Tensor, shape (patients, slices)
             Not used.
         there : Tensor of bool, shape (patients, slices)
@@ -167,7 +203,6 @@ class AttentionHead(Head):
             Logits.
         """
         del areas
-        x = self.ready(tokens)
         found: Tensor = self.out((x * self.shares(x, there)[..., None]).sum(1))[:, 0]
         return found
 
@@ -195,13 +230,13 @@ class TransformerHead(Head):
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, tokens: Tensor, areas: Tensor, there: Tensor) -> Tensor:
+    def decide(self, x: Tensor, areas: Tensor, there: Tensor) -> Tensor:
         """Give the logits.
 
         Parameters
         ----------
-        tokens : Tensor, shape (patients, slices, features)
-            Slices in order, padded at the end.
+        x : Tensor, shape (patients, slices, features)
+            Slices as `ready` gives them.
         areas : Tensor, shape (patients, slices)
             Not used.
         there : Tensor of bool, shape (patients, slices)
@@ -213,7 +248,7 @@ class TransformerHead(Head):
             Logits.
         """
         del areas
-        x = self.narrow(self.ready(tokens))
+        x = self.narrow(x)
         x = x + places(x.shape[1], HIDDEN).to(x)
         x = torch.cat([self.patient.expand(len(x), 1, HIDDEN), x], 1)
         absent = torch.cat([torch.zeros_like(there[:, :1]), ~there], 1)

@@ -240,14 +240,38 @@ def score(folder: Path, config: DeepConfig, source: Source, bags: Iterable[Bag])
     notes, content, found = read_json(folder / NOTES), digest_file(folder / NETWORK), list[float]()
     with ready_to_learn([0]):
         for bag in bags:
-            tuned = _load(folder, content, config, source, bag.tokens.shape[1])
+            tuned = load_tuned(folder, content, config, source, bag.tokens.shape[1])
             found.append((tuned.logit(bag) - float(notes["centre"])) / float(notes["temperature"]))
     return found
 
 
 @lru_cache(maxsize=12)
-def _load(folder: Path, content: str, config: DeepConfig, source: Source, features: int) -> Tuned:
-    """Put a network together, once a process; `content` tells one file from another."""
+def load_tuned(folder: Path, content: str, config: DeepConfig, source: Source, features: int) -> Tuned:
+    """Put a network together, once a process.
+
+    Parameters
+    ----------
+    folder : Path
+        With ``network.safetensors``.
+    content : str
+        SHA-256 of that file, which tells one from another.
+    config : DeepConfig
+        Settings.
+    source : Source
+        Weights of the backbone.
+    features : int
+        Features of a slice.
+
+    Returns
+    -------
+    Tuned
+        Shared: not to be changed.
+
+    Raises
+    ------
+    WeightsError
+        If the file cannot be read, or is of another network or head.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 

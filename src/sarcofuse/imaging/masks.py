@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _FIELD = re.compile(r"Segment(\d+)_(Name|ID|Layer|LabelValue)$")
+BY_STUDY = ", or set segment.masks: model and leave this mask out"  # what a study may do about an empty mask; a bundle says what helps with a new patient
 _STORED = ("Segmentation_SourceRepresentation", "Segmentation_MasterRepresentation")
 
 
@@ -222,7 +223,7 @@ def _choose(segments: Sequence[_Segment], label: int | str | None, patient_id: s
             message = f"{whose} holds {len(fitting)} segments: {listed}; expected 1. Set cohort.mask_label to the tumour's name or number"
             raise MaskError(patient_id, message, file)
         if not fitting:
-            message = f"{whose} is empty: 0 voxels in {file.name}; expected at least 1. Draw the tumour, or set segment.masks: model and leave this mask out"
+            message = f"{whose} is empty: 0 voxels in {file.name}; expected at least 1. Draw the tumour{BY_STUDY}"
             raise MaskError(patient_id, message, file)
         return fitting[0]
     fitting = [s for s in segments if label == s.number] if isinstance(label, int) else _named(segments, label)
@@ -253,7 +254,7 @@ def _label(values: NDArray[Any], label: int | str | None, patient_id: str, file:
         message = f"{whose} holds {len(labels)} labels: {listed}; expected 1 label besides 0. Set cohort.mask_label to the tumour's label"
         raise MaskError(patient_id, message, file)
     if not labels:
-        message = f"{whose} is empty: 0 voxels in {file.name}; expected at least 1. Draw the tumour, or set segment.masks: model and leave this mask out"
+        message = f"{whose} is empty: 0 voxels in {file.name}; expected at least 1. Draw the tumour{BY_STUDY}"
         raise MaskError(patient_id, message, file)
     if label is not None and label not in labels:
         message = f"{whose} has no voxel of label {label}; its labels are {', '.join(map(str, labels[:8]))}. Set cohort.mask_label to one of them, or draw the tumour"

@@ -132,12 +132,15 @@ class Tuned:
         Patients whom the networks could not score.
     warnings : tuple of str
         What a careful reader should know.
+    unseen : mapping of str to Path
+        By training patient the folder of the network that did not learn from them.
     """
 
     tables: Mapping[str, FeatureTable]
     recipe: Recipe
     set_aside: tuple[SetAside, ...]
     warnings: tuple[str, ...]
+    unseen: Mapping[str, Path]
 
 
 def fine_tune(
@@ -184,7 +187,7 @@ def fine_tune(
     rounds = [data.final(), *data.outer()]
     own, group, fold = work.values(BLOCK, rounds)[0], data.group, work.division(rounds[0])
     learner.save(run / NESTED)
-    tuner.keep(run / NETWORKS, data.patient_ids, data.y, group, fold)
+    unseen = tuner.keep(run / NETWORKS, data.patient_ids, data.y, group, fold)
     write_json({"format": FORMAT, **tuner.figures(data.patient_ids, data.y, group, fold)}, run / FIGURES)
     everywhere = set.intersection(*(set(t.patient_ids) for t in tables.values()))
     others = [c for c in cases if c.split != "train" and c.patient_id in everywhere]
@@ -196,4 +199,4 @@ def fine_tune(
     ids = tuple(who[i] for i in ordered)
     write_table(FeatureTable(BLOCK, ids, tuner.names, values[ordered]), run / "features" / f"{BLOCK}.parquet")
     found = FeatureTable(BLOCK, ids, given.names, np.hstack([values[ordered], given.rows(ids)[:, width:]]))
-    return Tuned({**tables, BLOCK: found}, recipe, tuple(aside), tuple(tuner.warnings(int(data.y.sum()))))
+    return Tuned({**tables, BLOCK: found}, recipe, tuple(aside), tuple(tuner.warnings(int(data.y.sum()))), unseen)

@@ -71,6 +71,7 @@ class _Study:
     given: list[Case] = field(default_factory=list)  # training cases with given masks, where features are taken from automatic ones
     repeats: dict[str, tuple[Repeats, ...]] = field(default_factory=dict)
     tuner: FineTuner | None = None  # where the backbone learns the outcome
+    untaught: Mapping[str, Path] = field(default_factory=dict)  # by training patient the network that did not learn from them
 
     @property
     def outcome(self) -> dict[str, int]:
@@ -296,6 +297,7 @@ def _models(state: _Study) -> None:
         state.tables, recipe = dict(tuned.tables), tuned.recipe
         state.folder.set_aside += tuned.set_aside
         state.folder.warnings += tuned.warnings
+        state.untaught = tuned.unseen
         there = set(state.tables["deep"].patient_ids)
         complete = [p for p in complete if p.patient_id in there]
     tables = {name: FeatureTable(name, tuple(training), t.names, t.rows(training)) for name, t in state.tables.items()}
@@ -311,12 +313,20 @@ def _models(state: _Study) -> None:
     parts = Parts(state.segmenter, state.weights, clinical_schema(state.cohort.patients) if "clinical" in tables else None, plan, networks)
     write_bundle(state.folder.path / "bundle", config, state.models, tables, parts)
     state.folder.write_predictions(state.predictions, {c.patient_id: c.prompted for c in state.cases})
-    if not config.features and state.tuner is None:
-        from sarcofuse.study.why import map_extremes
+    if not config.features and any("deep" in m.blocks for m in state.models):
+        _map(state)
 
-        files = (state.weights, state.segmenter)
-        note = map_extremes(state.cases, state.models, state.tables, config.deep, state.engine, state.folder.path / "deep", count=config.report.maps, files=files)
-        state.folder.warnings += [note] if note else []
+
+def _map(state: _Study) -> None:
+    """Map the deep signature of some patients for the report."""
+    from sarcofuse.study.why import map_extremes, map_tuned_extremes
+
+    files, count, folder = (state.weights, state.segmenter), state.config.report.maps, state.folder.path / "deep"
+    if state.tuner is not None:
+        map_tuned_extremes(state.cases, state.tables["deep"], state.tuner, folder, count=count, networks=state.folder.path / NETWORKS, unseen=state.untaught, files=files)
+        return
+    note = map_extremes(state.cases, state.models, state.tables, state.config.deep, state.engine, folder, count=count, files=files)
+    state.folder.warnings += [note] if note else []
 
 
 def make_signature(config: SignatureConfig, seed: int, selection: Sequence[SelectionStep] = (), sites: Sequence[str] = ()) -> Signature:

@@ -31,19 +31,37 @@ def maps(run: RunFolder, studio: Studio) -> list[Block]:  # noqa: ARG001 - every
     rows = [r for r in read_json(run.path / "deep" / "why.json")["patients"] if (run.path / "deep" / r["picture"]).is_file()]
     if not rows:
         return []
-    words = (
-        "Where the deep signature comes from, in the patients in whom it is highest and lowest. The signature is a linear formula of pooled feature maps, so each place's part in it is exact: "
-        "the parts add up to how far the patient lies from the mean training patient. Orange raises the risk, blue lowers it. Above: what the network saw, with the tumour's outline."
-    )
-    blocks: list[Block] = [Paragraph(words), _table(run, rows)]
+    learnt = any("networks" in r for r in rows)
+    blocks: list[Block] = [Paragraph(_words(str(rows[0].get("method", "exact")), learnt=learnt)), _table(run, rows)]
     alike = [v for r in rows if (v := number(r.get("sanity"))) is not None]
     if alike and max(alike) >= ALIKE:
         blocks.append(Paragraph(f"With shuffled weights some maps stay as alike as {figure(max(alike), 2)}: these show edges and regions rather than what the network learned.", "lead"))
     for row in rows:
         label = run.numbering.label(str(row["patient_id"]))
-        caption = f"{label}, {SPLIT_NAMES.get(row['split'], row['split']).lower()}: deep signature {figure(number(row['risk']), 2)}, mean training patient {figure(number(row['base']), 2)}."
+        middle = "average slices" if learnt else "mean training patient"
+        caption = f"{label}, {SPLIT_NAMES.get(row['split'], row['split']).lower()}: deep signature {figure(number(row['risk']), 2)}, {middle} {figure(number(row['base']), 2)}.{_attention(row)}"
         blocks.append(Picture(embed(run.path / "deep" / row["picture"], WIDTH), f"Map of the deep signature of {label}", caption, WIDTH))
     return blocks
+
+
+def _words(method: str, *, learnt: bool) -> str:
+    """Say what the maps are."""
+    parts = {
+        "exact": "The signature is a linear formula of pooled feature maps, so each place's part in it is exact: ",
+        "integrated": "The head is not linear; each place's part is told by integrated gradients, from average slices to the patient's own: ",
+    }
+    middle = "average slices" if learnt else "the mean training patient"
+    told = parts.get(method, "") + f"the parts add up to how far the patient lies from {middle}. Orange raises the risk, blue lowers it." if method in parts else "The maps are Grad-CAM."
+    asked = (
+        " The networks learnt the outcome: a map is the mean over the networks asked, and those of training patients are by the one network that did not learn from the patient." if learnt else ""
+    )
+    return f"Where the deep signature comes from, in the patients in whom it is highest and lowest. {told}{asked} Above: what the network saw, with the tumour's outline."
+
+
+def _attention(row: dict[str, Any]) -> str:
+    """Say which slices a head attends to, where it says so."""
+    shares = [_percent(p["attention"]) for p in row.get("pictures", ()) if number(p.get("attention")) is not None]
+    return f" Attention of the head, slice by slice: {', '.join(shares)}." if len(shares) > 1 else ""
 
 
 def _table(run: RunFolder, rows: list[dict[str, Any]]) -> Table:
