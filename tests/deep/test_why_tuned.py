@@ -242,6 +242,16 @@ def test_weights_of_backbone_and_of_head_are_shuffled(eyes, tmp_path):
     assert found["flat", "other"] < 0.99
     assert found["other", "flat"] < 0.99
 
+    class Closed:
+        """A network whose weights are not open to us, as those of an ONNX file."""
+
+        maps = staticmethod(Spots().maps)
+
+    eyes(Closed())
+    bag, _ = fill_bag(volume, mask, config, HERE)
+    teach(tmp_path / "closed", config, bag.tokens)
+    assert explain_tuned(volume, mask, config, HERE, [tmp_path / "closed"]).sanity is None
+
 
 def test_a_training_patient_is_mapped_by_the_one_network_that_did_not_learn_from_them(eyes, make_case, tmp_path):
     eyes()

@@ -171,7 +171,8 @@ def explain_tuned_cases(
     """
     how, source = choose_method(config, method), find_source(config, weights, encoder)
     settings = config.model_copy(update={"weights": None, "device": "auto", "batch": 1})
-    whom = {c.patient_id: kept_networks(networks, config.backbone, source) if isinstance(networks, Path) else list(networks[c.patient_id]) for c in cases}
+    every = kept_networks(networks, config.backbone, source) if isinstance(networks, Path) else []
+    whom = {c.patient_id: every if isinstance(networks, Path) else list(networks[c.patient_id]) for c in cases}
     content = {place: digest_file(place) for places in whom.values() for place in places}
     tasks = []
     for c in cases:
