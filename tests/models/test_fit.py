@@ -10,7 +10,7 @@ import pytest
 
 from sarcofuse.config import ModelsConfig, SignatureConfig
 from sarcofuse.errors import BundleError, CohortError, ConfigError, StageError
-from sarcofuse.metrics import auc, sensitivity_threshold, stratified_folds, youden_threshold
+from sarcofuse.metrics import auc, delong_test, sensitivity_threshold, stratified_folds, youden_threshold
 from sarcofuse.models import CLASSIFIERS, FittedModel, dump_estimator, feature_sets, fit_models, load_estimator, risks, save_estimator
 from sarcofuse.records import FeatureTable
 from sarcofuse.runtime import Engine
@@ -61,6 +61,24 @@ def test_a_signature_by_itself_is_what_fusion_sees_less_the_other(fitted, simula
         assert seen.shape == (len(simulated.test), 1)
         both = np.hstack([simulated.tables[b].rows(simulated.test) for b in ("radiomic", "deep")])
         assert np.array_equal(seen[:, 0], fused.columns(both)[:, 0])
+
+
+def test_fusion_with_a_stranger_adds_nothing_to_the_signature(fitted, simulated, engine):
+    deep = simulated.tables["deep"]
+    dealt = FeatureTable("deep", deep.patient_ids, deep.names, np.random.default_rng(3).permutation(deep.values))
+    tables = {**simulated.tables, "deep": dealt}
+    config = ModelsConfig(classifiers=("logistic",), primary=("dlr", "logistic"))
+    strange = {m.features: m for m in fit_models(tables, simulated.training(), SIGNATURE, config, engine, 0)}
+    y = [simulated.outcome[p] for p in simulated.test]
+
+    def gap(models, given):
+        first, second = (list(risks(models[f], given, simulated.test).values()) for f in ("dlr", "radiomic-signature"))
+        return delong_test(y, first, second).difference
+
+    own, others = gap({m.features: m for m in fitted if m.classifier == "logistic"}, simulated.tables), gap(strange, tables)
+    assert own.low > 0.02
+    assert others.low < 0 < others.high
+    assert others.value < own.value / 2
 
 
 def test_models_have_learned_something(fitted, simulated):
