@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 ABSENT = "backbone {} needs the package transformers, which is not installed; run `pip install sarcofuse[dino]`"
 SIZES: dict[str, dict[str, Any]] = {
-    "dinov2-small": {"hidden_size": 384, "num_hidden_layers": 12, "num_attention_heads": 6, "image_size": 518, "patch_size": 14},
+    name: {"hidden_size": width, "num_hidden_layers": 12, "num_attention_heads": width // 64, "image_size": 518, "patch_size": 14} for name, width in (("dinov2-small", 384), ("dinov2-base", 768))
 }
 
 

@@ -103,7 +103,7 @@ def promise(backbone: Backbone) -> str:
 
 def _first_use(backbone: Backbone, file: Path, cache: Path | None) -> Path:
     """Hold a published file whose SHA-256 nobody states to the one that was used first; record the first. Copies, as bundles carry them, say themselves what they were made from."""
-    if backbone.sha256 or backbone.prefix or backbone.origin != "published" or file.suffix == ".safetensors":
+    if backbone.sha256 or backbone.prefix or backbone.origin != "published" or _is_copy(backbone, file):
         return file
     book, found = (cache or cache_folder()) / RECORD, identity(backbone, file)
     known = read_json(book) if book.exists() else {}
@@ -134,7 +134,7 @@ def identity(backbone: Backbone, file: Path) -> str:
     """
     if backbone.tensors:
         return backbone.tensors
-    return _metadata(file).get(ORIGINAL, "") if file.suffix == ".safetensors" else digest_file(file)
+    return _metadata(file).get(ORIGINAL, "") if _is_copy(backbone, file) else digest_file(file)
 
 
 def _how(backbone: Backbone) -> str:
@@ -177,12 +177,19 @@ def _verified(backbone: Backbone, file: Path) -> Path:
     if not file.is_file():
         message = f"weights file {file} of {backbone.name} does not exist"
         raise WeightsError(message)
-    if file.suffix == ".safetensors":
+    if _is_copy(backbone, file):
         return _verified_copy(backbone, file)
     found, expected = digest_file(file), backbone.sha256 or backbone.prefix
     if not found.startswith(expected):
         _refuse(backbone, file, found, expected if backbone.sha256 else f"one that begins with {expected}")
     return file
+
+
+def _is_copy(backbone: Backbone, file: Path) -> bool:
+    """Say whether a file is a copy that `save_weights` wrote; where the published file is safetensors itself, copies are told by their notes."""
+    if file.suffix != ".safetensors":
+        return False
+    return not backbone.file.endswith(".safetensors") or ORIGINAL in _metadata(file)
 
 
 def _verified_copy(backbone: Backbone, file: Path) -> Path:
@@ -362,7 +369,11 @@ def save_weights(backbone: Backbone, folder: Path, given: Path | None = None) ->
 
 
 def _metadata(file: Path) -> dict[str, str]:
-    from safetensors import safe_open
+    """Read the notes in a safetensors file; none where it cannot be read, which reading its tensors will tell."""
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(file, framework="pt") as content:
-        return dict(content.metadata() or {})
+    try:
+        with safe_open(file, framework="pt") as content:
+            return dict(content.metadata() or {})
+    except (SafetensorError, OSError):
+        return {}
