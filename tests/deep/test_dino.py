@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from sarcofuse.config import DeepConfig
 from sarcofuse.deep import extract_deep
+from sarcofuse.deep.adapters import changed, loosen
 from sarcofuse.deep.crops import make_crops
 from sarcofuse.deep.dino import build_dino
 from sarcofuse.deep.registry import BACKBONES, IMAGENET_DEVIATION, IMAGENET_MEAN, backbone
@@ -112,6 +113,15 @@ def test_features_are_pooled_tokens_of_the_pictures(network, tiny):
     assert extract_deep(volume, mask, "dinov2-small", {**settings, "layer": "blocks", "pooling": "regions"}).values.shape == (1, 3 * 3 * 24)
 
 
+@pytest.mark.parametrize(("mode", "layer", "changes"), [("last", "blocks", "encoder.layer.2."), ("last", "last", ("encoder.layer.3.", "layernorm.")), ("adapters", "blocks", ("encoder.layer.", "embeddings."))])
+def test_blocks_that_learn_are_those_that_features_depend_on(network, mode, layer, changes):
+    groups = loosen(network, mode, torch.zeros(1, 3, 56, 56), layer, 2)
+    assert sum(len(g) for g in groups) == len(changed(network)) > 0
+    assert all(name.startswith(changes) for name in changed(network))
+    sum(m.square().sum() for m in network.maps(torch.randn(1, 3, 56, 56, generator=torch.Generator().manual_seed(0)), layer)).backward()
+    assert all(p.grad is not None for group in groups for p in group)
+
+
 def test_published_and_carried_safetensors_are_told_apart(tiny, tmp_path):
     entry = backbone("dinov2-small")
     assert find_weights(entry, tiny.parent) == find_weights(entry, tiny) == tiny  # a folder with the published file will do
@@ -130,7 +140,7 @@ def test_published_and_carried_safetensors_are_told_apart(tiny, tmp_path):
     with pytest.raises(WeightsError, match=r"model\.safetensors cannot be read as safetensors"):
         find_weights(entry, tiny)
     with pytest.raises(WeightsError, match=r"model\.safetensors of dinov2-small does not exist"):
-        find_weights(entry, tmp_path / "home")
+        find_weights(entry, tmp_path)
 
 
 def test_published_tensor_names_are_taken_as_they_are(network):
