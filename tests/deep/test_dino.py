@@ -113,7 +113,10 @@ def test_features_are_pooled_tokens_of_the_pictures(network, tiny):
     assert extract_deep(volume, mask, "dinov2-small", {**settings, "layer": "blocks", "pooling": "regions"}).values.shape == (1, 3 * 3 * 24)
 
 
-@pytest.mark.parametrize(("mode", "layer", "changes"), [("last", "blocks", "encoder.layer.2."), ("last", "last", ("encoder.layer.3.", "layernorm.")), ("adapters", "blocks", ("encoder.layer.", "embeddings."))])
+@pytest.mark.parametrize(
+    ("mode", "layer", "changes"),
+    [("last", "blocks", "encoder.layer.2."), ("last", "last", ("encoder.layer.3.", "layernorm.")), ("adapters", "blocks", ("encoder.layer.", "embeddings."))],
+)
 def test_blocks_that_learn_are_those_that_features_depend_on(network, mode, layer, changes):
     groups = loosen(network, mode, torch.zeros(1, 3, 56, 56), layer, 2)
     assert sum(len(g) for g in groups) == len(changed(network)) > 0

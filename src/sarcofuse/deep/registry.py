@@ -2,7 +2,7 @@
 
 A further backbone is one more entry here, and its architecture with a method ``maps`` in `sarcofuse.deep.networks`, or in `sarcofuse.deep.adapted` where MONAI has it.
 
-Of files from elsewhere, a SHA-256 stands here where at least two parties that pin it, or the large-file pointer of the very address, state the same one; digits that only agree with a file's name are not enough.
+Of files from elsewhere, a whole SHA-256 stands here where the large-file pointer of the very address states it, or at least two parties that pin the file state the same one.
 """
 
 from __future__ import annotations
@@ -136,7 +136,8 @@ def _radimagenet(name: str, file: str, stages: tuple[int, ...], features: int, l
     """Describe a network that was trained on radiological images; input convention of the authors' PyTorch notebook."""
     return Backbone(
         name=name,
-        source="RadImageNet (1.35 million CT, MR and ultrasound images; doi:10.1148/ryai.210315), archive RadImageNet_pytorch.zip, drive.google.com/file/d/1RHt2GnuOYlc_gcoTETtBDSW73mFyRAtR, which github.com/BMEII-AI/RadImageNet links to",
+        source="RadImageNet (1.35 million CT, MR and ultrasound images; doi:10.1148/ryai.210315), "
+        "archive RadImageNet_pytorch.zip, drive.google.com/file/d/1RHt2GnuOYlc_gcoTETtBDSW73mFyRAtR, which github.com/BMEII-AI/RadImageNet links to",
         licence="MIT",
         dims=2,
         size=224,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from sarcofuse.deep.download import download
-from sarcofuse.deep.registry import Backbone
+from sarcofuse.deep.registry import BACKBONES, Backbone
 from sarcofuse.errors import WeightsError
 from sarcofuse.runtime import atomic_file, digest_file, read_json, write_json
 
@@ -175,7 +175,8 @@ def _fetch(backbone: Backbone, kept: Path, timeout: float) -> Path:
 
 def _verified(backbone: Backbone, file: Path) -> Path:
     if not file.is_file():
-        message = f"weights file {file} of {backbone.name} does not exist"
+        hint = f"; take the published one, {Path(backbone.file).name}, {_how(backbone)}, or name none to have it found" if backbone.origin == "published" else ""
+        message = f"weights file {file} of {backbone.name} does not exist{hint}"
         raise WeightsError(message)
     if _is_copy(backbone, file):
         return _verified_copy(backbone, file)
@@ -183,6 +184,11 @@ def _verified(backbone: Backbone, file: Path) -> Path:
     if not found.startswith(expected):
         _refuse(backbone, file, found, expected if backbone.sha256 else f"one that begins with {expected}")
     return file
+
+
+def _owner(found: str) -> str:
+    """Give the name of the backbone that a published file belongs to, by its SHA-256; empty if it is nobody's."""
+    return next((b.name for b in BACKBONES.values() if (b.sha256 or b.prefix) and found.startswith(b.sha256 or b.prefix)), "")
 
 
 def _is_copy(backbone: Backbone, file: Path) -> bool:
@@ -204,7 +210,9 @@ def _verified_copy(backbone: Backbone, file: Path) -> Path:
 
 
 def _refuse(backbone: Backbone, file: Path, found: str, expected: str) -> NoReturn:
-    message = f"weights file {file} is not that of {backbone.name}: its SHA-256 is {found}, expected {expected}{_other(backbone, file)}. Get it again {_how(backbone)}"
+    owner = _owner(found)
+    what_to_do = f"It is that of {owner}: set deep.backbone to that, or get the other" if owner else "Get it again"
+    message = f"weights file {file} is not that of {backbone.name}: its SHA-256 is {found}, expected {expected}{_other(backbone, file)}. {what_to_do} {_how(backbone)}"
     raise WeightsError(message)
 
 
