@@ -76,6 +76,21 @@ def test_a_cohort_goes_on_where_it_was_and_says_who_was_set_aside(case, tmp_path
     assert case.asked == before
 
 
+def test_smaller_batches_are_told_in_words(case, tmp_path, capsys, monkeypatch):
+    own = Toy.maps
+
+    def one_at_a_time(self, x, layer="last"):
+        if len(x) > 1:
+            raise MemoryError
+        return own(self, x, layer)
+
+    monkeypatch.setattr(Toy, "maps", one_at_a_time)
+    (tmp_path / "batch.yaml").write_text("{crop: all, batch: 4, layer: last, pooling: average}", encoding="utf8")
+    assert leave("deep", "image.nii.gz", "mask.nii.gz", "--settings", "batch.yaml") == 0
+    told = capsys.readouterr().err.splitlines()
+    assert [t for t in told if t] == ["warning: memory did not suffice for deep.batch 4 in 1 of 1 patients; down to 1 pictures went through the network at a time"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -84,13 +99,17 @@ def test_a_cohort_goes_on_where_it_was_and_says_who_was_set_aside(case, tmp_path
         (["image.nii.gz", "mask.nii.gz", "--out", "deep.txt"], "must end in .csv"),
         (["image.nii.gz", "mask.nii.gz", "--backbone", "resnet"], "is not in the registry"),
         (["image.nii.gz", "mask.nii.gz", "--settings", "none.yaml"], "none.yaml cannot be read"),
-        (["image.nii.gz", "mask.nii.gz", "--settings", "bad.yaml"], "deep.crop"),
+        (["image.nii.gz", "mask.nii.gz", "--settings", "bad.yaml"], "settings: deep.crop: Input should be 'largest'"),
+        (["image.nii.gz", "mask.nii.gz", "--settings", "near.yaml"], "settings: deep.margin is not a setting; did you mean margin_mm?"),
+        (["image.nii.gz", "mask.nii.gz", "--settings", "onnx.yaml"], "settings: deep: an ONNX file cannot learn (fine_tune.mode: last); set fine_tune.mode: probe, or another backbone\n"),
         (["image.nii.gz", "mask.nii.gz", "--settings", "list.yaml"], "holds no settings"),
         (["image.nii.gz", "mask.nii.gz", "--weights", "none.pth"], "does not exist"),
     ],
 )
 def test_wrong_requests_are_told(case, tmp_path, capsys, arguments, words):
     (tmp_path / "bad.yaml").write_text("crop: middle\n", encoding="utf8")
+    (tmp_path / "near.yaml").write_text("margin: 3\n", encoding="utf8")
+    (tmp_path / "onnx.yaml").write_text("{backbone: onnx, weights: e.onnx, fine_tune: {mode: last}}\n", encoding="utf8")
     (tmp_path / "list.yaml").write_text("- 1\n", encoding="utf8")
     assert leave("deep", *arguments) == 2
     assert words in capsys.readouterr().err

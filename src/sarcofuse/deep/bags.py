@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from sarcofuse.config.deep import DeepConfig, FineTuneConfig
 from sarcofuse.deep.boxes import Box, make_box
 from sarcofuse.deep.crops import Crops, check_drawn, make_crops
 from sarcofuse.deep.look import FEWEST, Source, entry_of, feature_maps, load, torch_ready
+from sarcofuse.deep.trouble import check_answer, remember
 from sarcofuse.errors import CaseError, GeometryError, MaskError
 from sarcofuse.records import Case, Mask, SetAside, Volume
 from sarcofuse.runtime import Engine, Task, digest
@@ -180,12 +181,19 @@ def fill_bag(image: Volume, mask: Mask, config: DeepConfig, source: Source) -> t
         The patient's bag.
     seen : ndarray of uint8, shape (pictures, rows, columns)
         What the network saw, for a contact sheet.
+
+    Raises
+    ------
+    CaseError
+        If memory does not suffice for one picture or box.
     """
     entry, base = entry_of(config), find_base(config, source)
     with torch_ready():
         if entry.dims == 3:
-            return _bag_of_box(make_box(image, mask, config, base.spacing, base.multiples), base, config, source)
-        return _bag_of_pictures(make_crops(image, mask, config, entry.size), base, config, source)
+            box = make_box(image, mask, config, base.spacing, base.multiples)
+            return cast("tuple[Bag, NDArray[np.uint8]]", remember(lambda: _bag_of_box(box, base, config, source), entry=entry))
+        crops = make_crops(image, mask, config, entry.size)
+        return cast("tuple[Bag, NDArray[np.uint8]]", remember(lambda: _bag_of_pictures(crops, base, config, source), f"one picture of {entry.size} x {entry.size} pixels", entry))
 
 
 def _bag_of_pictures(crops: Crops, base: Base, config: DeepConfig, source: Source) -> tuple[Bag, NDArray[np.uint8]]:
@@ -235,10 +243,10 @@ def _keep_bag(folder: Path, patient_id: str, image: Path, mask: Path | None, con
         message = f"image and mask lie on different grids: {'; '.join(gaps)}"
         raise GeometryError(patient_id, message)
     check_drawn(region, patient_id)
-    bag, seen = fill_bag(volume, region, config, source)
-    bad = int(np.count_nonzero(~np.isfinite(bag.tokens)))
-    if bad:
-        message = f"{bad} of {bag.tokens.size} activations of {entry_of(config).name} are NaN or infinite; expected numbers. Look at the prepared image for extreme intensities"
-        raise CaseError(patient_id, message)
+    try:
+        bag, seen = fill_bag(volume, region, config, source)
+    except CaseError as error:
+        raise type(error)(patient_id, error.problem, error.file) from error
+    check_answer(bag.tokens, seen, entry_of(config).name, patient_id)
     np.savez_compressed(folder / BAG, tokens=bag.tokens, areas=bag.areas, pictures=bag.pictures, regions=bag.regions)
     sitk.WriteImage(sitk.GetImageFromArray(np.concatenate(list(seen), axis=1)), str(folder / PICTURE))

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 ABSENT = "backbone {} needs the package transformers, which is not installed; run `pip install sarcofuse[dino]`"
 SIZES: dict[str, dict[str, Any]] = {
-    "dinov2-small": {"hidden_size": 384, "num_hidden_layers": 12, "num_attention_heads": 6, "image_size": 518, "patch_size": 14},
+    name: {"hidden_size": width, "num_hidden_layers": 12, "num_attention_heads": width // 64, "image_size": 518, "patch_size": 14} for name, width in (("dinov2-small", 384), ("dinov2-base", 768))
 }
 
 
@@ -49,11 +49,17 @@ def build_dino(name: str, **changes: int) -> Any:  # noqa: ANN401 - a class of t
         """DINOv2 with its feature maps."""
 
         def maps(self, x: Tensor, layer: str = "last") -> list[Tensor]:
-            """Give the patches' tokens in rows and columns."""
-            found = self(pixel_values=x, output_hidden_states=layer == "blocks")
+            """Give the patches' tokens in rows and columns; blocks after the last one wanted are not computed."""
             depth, patch = self.config.num_hidden_layers, self.config.patch_size
-            tokens = [found.last_hidden_state] if layer == "last" else [self.layernorm(found.hidden_states[depth * k // 4]) for k in (1, 2, 3)]
+            wanted = (depth,) if layer == "last" else tuple(depth * k // 4 for k in (1, 2, 3))
             rows, columns = x.shape[2] // patch, x.shape[3] // patch
-            return [t[:, 1:].transpose(1, 2).reshape(len(x), -1, rows, columns).contiguous() for t in tokens]
+            tokens: Tensor = self.embeddings(x)
+            maps: list[Tensor] = []
+            for number, block in enumerate(self.encoder.layer[: wanted[-1]], 1):
+                found = block(tokens)
+                tokens = found[0] if isinstance(found, tuple) else found  # a tuple in older versions of transformers
+                if number in wanted:
+                    maps.append(self.layernorm(tokens)[:, 1:].transpose(1, 2).reshape(len(x), -1, rows, columns).contiguous())
+            return maps
 
     return SeeingDino(Dinov2Config(**{**SIZES[name], **changes}))

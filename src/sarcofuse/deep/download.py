@@ -93,10 +93,11 @@ def _attempt(url: str, part: Path, sha256: str, timeout: float, *, progress: boo
         message = f"{url} answers {error.code} {error.reason}"
         raise WeightsError(message) from error
     except (OSError, http.client.HTTPException) as error:
-        message = f"{url} cannot be fetched ({getattr(error, 'reason', None) or error or type(error).__name__}); what has come so far is kept, and the next try goes on from there"
+        kept = "; what has come so far is kept, and the next try goes on from there" if sha256 and part.exists() else ""
+        message = f"{url} cannot be fetched ({getattr(error, 'reason', None) or error or type(error).__name__}){kept}"
         raise WeightsError(message) from error
     if have < expected:
-        message = f"{url} broke off after {have} of {expected} bytes; they are kept, and the next try goes on from there"
+        message = f"{url} broke off after {have} of {expected} bytes; {'they are kept, and the next try goes on from there' if sha256 else 'try again'}"
         raise WeightsError(message)
     return hasher.hexdigest()
 
@@ -120,7 +121,7 @@ def _knock(url: str, seconds: float = KNOCKS) -> None:
     thread.join(seconds)
     problem = problems[0] if problems else f"no answer in {seconds:g} s"
     if problem:
-        message = f"{url} cannot be fetched ({problem}); what has come so far is kept, and the next try goes on from there"
+        message = f"{url} cannot be fetched ({problem})"
         raise WeightsError(message)
 
 

@@ -20,6 +20,7 @@ from sarcofuse.deep.bags import Kept, make_bags, read_bag
 from sarcofuse.deep.kept import RECIPE, kept_networks
 from sarcofuse.deep.look import Source
 from sarcofuse.deep.stage import find_source
+from sarcofuse.deep.trouble import is_memory
 from sarcofuse.errors import CaseError, StageError
 from sarcofuse.metrics import auc, delong_interval, group_outcomes
 from sarcofuse.records import Case, FeatureTable, SetAside
@@ -360,7 +361,13 @@ def _learn(folder: Path, lesson: Lesson, config: DeepConfig, source: Source) -> 
     """Let one network learn (a task of the engine)."""
     from sarcofuse.deep.learning import learn_network
 
-    learn_network(folder, lesson, config, source)
+    try:
+        learn_network(folder, lesson, config, source)
+    except (RuntimeError, MemoryError) as error:
+        if not is_memory(error):
+            raise
+        message = "memory does not suffice to learn; run with fewer --workers, or set deep.fine_tune.mode: probe, a deep.crop of fewer slices or a smaller deep.backbone"
+        raise StageError(message) from error
 
 
 def _score_many(folder: Path, place: Path, config: DeepConfig, source: Source, bags: Sequence[Path]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from sarcofuse.config.deep import DeepConfig
 from sarcofuse.deep.boxes import make_box
 from sarcofuse.deep.crops import Crops, check_drawn, make_crops
 from sarcofuse.deep.registry import Backbone, backbone
+from sarcofuse.deep.trouble import check_answer, is_memory, remember, too_little
 from sarcofuse.errors import CaseError, ConfigError, GeometryError, ImageError
 from sarcofuse.records import Mask, Volume
 from sarcofuse.runtime import single_thread
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FEWEST = 16  # planes, rows and columns that a 3D network is shown at least, and a multiple of: two voxels of its last map
-MEMORY = ("not enough memory", "out of memory", "can't allocate memory", "failed to allocate", "bad allocation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def look(image: Volume, mask: Mask, config: DeepConfig, source: Source) -> Look:
         if entry.origin == "study":
             from sarcofuse.deep.encoder import encode
 
-            features, seen = _remember(lambda: encode(image, mask, config, source.path, source.device))
+            features, seen = remember(lambda: encode(image, mask, config, source.path, source.device))
             return Look(features, seen, 1)
         if entry.dims == 3:
             return _look_at_box(image, mask, config, entry, source)
@@ -166,10 +166,7 @@ def measure(patient_id: str, image: Volume, mask: Mask, config: DeepConfig, sour
         found = look(image, mask, config, source)
     except CaseError as error:
         raise type(error)(patient_id, error.problem, error.file) from error
-    bad = int(np.count_nonzero(~np.isfinite(found.features)))
-    if bad:
-        message = f"{bad} of {len(found.features)} activations of {entry_of(config).name} are NaN or infinite; expected numbers. Look at the prepared image for extreme intensities"
-        raise CaseError(patient_id, message)
+    check_answer(found.features, found.seen, entry_of(config).name, patient_id)
     return found
 
 
@@ -264,11 +261,11 @@ def _look_at_pictures(crops: Crops, config: DeepConfig, entry: Backbone, source:
         try:
             maps = feature_maps(network, crops.pictures[chosen], config, entry, source)
         except (RuntimeError, MemoryError) as error:
-            if not _is_memory(error):
+            if not is_memory(error):
                 raise
             if batch == 1:
                 what = f"one picture of {entry.size} x {entry.size} pixels"
-                raise _too_little(what, entry) from error
+                raise too_little(what, entry, error) from error
             batch //= 2
             gc.collect()
             continue
@@ -321,26 +318,5 @@ def _look_at_box(image: Volume, mask: Mask, config: DeepConfig, entry: Backbone,
     box = make_box(image, mask, config, entry.spacing, (FEWEST,) * 3)
     network = load(config, source)
     shape = " x ".join(str(n) for n in box.array.shape)
-    maps = _remember(lambda: network.maps(torch.from_numpy(box.array)[None, None].to(source.device), config.layer), f"a box of {shape} voxels", entry)
+    maps = remember(lambda: network.maps(torch.from_numpy(box.array)[None, None].to(source.device), config.layer), f"a box of {shape} voxels", entry)
     return Look(pool_maps(maps, weights_for(config.pooling, box.tumour, entry.spacing[::-1]), config.pooling), box.picture(), 1)
-
-
-def _remember(work: Callable[[], Any], what: str = "the tumour's box", entry: Backbone | None = None) -> Any:  # noqa: ANN401 - whatever the work gives
-    """Do the work; tell too little memory in words."""
-    try:
-        return work()
-    except (RuntimeError, MemoryError) as error:
-        if not _is_memory(error):
-            raise
-        raise _too_little(what, entry) from error
-
-
-def _is_memory(error: Exception) -> bool:
-    """Say whether an error is for want of memory; torch and onnxruntime have no class of their own for that on the CPU."""
-    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in MEMORY)
-
-
-def _too_little(what: str, entry: Backbone | None) -> CaseError:
-    advice = "fewer --workers" if entry is not None and entry.dims == 2 else "fewer --workers or a smaller deep.margin_mm"
-    nobody, message = "", f"memory does not suffice for {what}; run with {advice}, or with deep.device: cpu, or take a smaller backbone"
-    return CaseError(nobody, message)

@@ -1,6 +1,8 @@
 """The backbones, as plain data: where their weights come from and what they want to be shown.
 
 A further backbone is one more entry here, and its architecture with a method ``maps`` in `sarcofuse.deep.networks`, or in `sarcofuse.deep.adapted` where MONAI has it.
+
+Of files from elsewhere, a whole SHA-256 stands here where the large-file pointer of the very address states it, or at least two parties that pin the file state the same one.
 """
 
 from __future__ import annotations
@@ -88,8 +90,9 @@ class Backbone:
     spacing: tuple[float, ...] = ()
 
 
-def _imagenet(name: str, file: str, stages: tuple[int, ...], features: int, layer: str = "layer4") -> Backbone:
-    """Describe a network of torchvision, first version of its ImageNet weights."""
+def _imagenet(name: str, sha256: str, stages: tuple[int, ...], features: int, layer: str = "layer4") -> Backbone:
+    """Describe a network of torchvision, first version of its ImageNet weights; the file's name tells eight digits, those who pin the file the others."""
+    file = f"{name}-{sha256[:8]}.pth"
     return Backbone(
         name=name,
         source=f"{name} of torchvision (ImageNet-1k, IMAGENET1K_V1), download.pytorch.org",
@@ -103,14 +106,14 @@ def _imagenet(name: str, file: str, stages: tuple[int, ...], features: int, laye
         features=features,
         stages=stages,
         file=file,
-        prefix=file.removesuffix(".pth").rsplit("-", 1)[-1],
+        sha256=sha256,
         url=f"https://download.pytorch.org/models/{file}",
     )
 
 
-def _cifar(depth: int, prefix: str) -> Backbone:
+def _cifar(depth: int, sha256: str) -> Backbone:
     """Describe a small residual network for pictures of 32 x 32 pixels: 0.3 or 0.9 million parameters."""
-    file = f"resnet{depth}-{prefix}.th"
+    file = f"resnet{depth}-{sha256[:8]}.th"
     return Backbone(
         name=f"cifar-resnet{depth}",
         source=f"ResNet-{depth} for CIFAR-10 by Yerlan Idelbayev, github.com/akamaster/pytorch_resnet_cifar10",
@@ -124,16 +127,17 @@ def _cifar(depth: int, prefix: str) -> Backbone:
         features=64,
         stages=(16, 32),
         file=file,
-        prefix=prefix,
+        sha256=sha256,
         url=f"https://github.com/akamaster/pytorch_resnet_cifar10/raw/master/pretrained_models/{file}",
     )
 
 
-def _radimagenet(name: str, file: str, stages: tuple[int, ...], features: int, layer: str) -> Backbone:
+def _radimagenet(name: str, file: str, stages: tuple[int, ...], features: int, layer: str, sha256: str = "") -> Backbone:
     """Describe a network that was trained on radiological images; input convention of the authors' PyTorch notebook."""
     return Backbone(
         name=name,
-        source="RadImageNet (1.35 million CT, MR and ultrasound images; doi:10.1148/ryai.210315), PyTorch archive RadImageNet_pytorch.zip linked at github.com/BMEII-AI/RadImageNet",
+        source="RadImageNet (1.35 million CT, MR and ultrasound images; doi:10.1148/ryai.210315), "
+        "archive RadImageNet_pytorch.zip, drive.google.com/file/d/1RHt2GnuOYlc_gcoTETtBDSW73mFyRAtR, which github.com/BMEII-AI/RadImageNet links to",
         licence="MIT",
         dims=2,
         size=224,
@@ -144,11 +148,12 @@ def _radimagenet(name: str, file: str, stages: tuple[int, ...], features: int, l
         features=features,
         stages=stages,
         file=file,
+        sha256=sha256,
     )
 
 
-def _medicalnet(depth: int, widening: int) -> Backbone:
-    """Describe a 3D network of Med3D, trained on 23 data sets of segmented CT and MR volumes."""
+def _medicalnet(depth: int, widening: int, sha256: str) -> Backbone:
+    """Describe a 3D network of Med3D, trained on 23 data sets of segmented CT and MR volumes; SHA-256 from the large-file pointers of the address."""
     file = f"resnet_{depth}_23dataset.pth"
     return Backbone(
         name=f"medicalnet-resnet{depth}",
@@ -163,8 +168,29 @@ def _medicalnet(depth: int, widening: int) -> Backbone:
         features=512 * widening,
         stages=(64 * widening, 128 * widening, 256 * widening),
         file=file,
+        sha256=sha256,
         url=f"https://huggingface.co/TencentMedicalNet/MedicalNet-Resnet{depth}/resolve/main/{file}",
         spacing=(1.5, 1.5, 1.5),
+    )
+
+
+def _dino(size: str, network: str, features: int, revision: str, sha256: str) -> Backbone:
+    """Describe a transformer that learnt from pictures without labels; one revision of its repository, so that what comes is what was pinned."""
+    return Backbone(
+        name=f"dinov2-{size}",
+        source=f"DINOv2 {network} by Meta AI (142 million pictures, without labels; arXiv:2304.07193), huggingface.co/facebook/dinov2-{size}; needs the extra dino",
+        licence="Apache-2.0",
+        dims=2,
+        size=224,
+        channels="RGB",
+        subtract=IMAGENET_MEAN,
+        divide=IMAGENET_DEVIATION,
+        layer="layernorm",
+        features=features,
+        stages=(features,) * 3,
+        file=f"dinov2-{size}/model.safetensors",
+        sha256=sha256,
+        url=f"https://huggingface.co/facebook/dinov2-{size}/resolve/{revision}/model.safetensors",
     )
 
 
@@ -222,11 +248,11 @@ BACKBONES: dict[str, Backbone] = {
             file="fold_0.safetensors",
             origin="study",
         ),
-        _imagenet("resnet18", "resnet18-f37072fd.pth", (64, 128, 256), 512),
-        _imagenet("resnet34", "resnet34-b627a593.pth", (64, 128, 256), 512),
-        _imagenet("resnet50", "resnet50-0676ba61.pth", (256, 512, 1024), 2048),
-        _imagenet("resnet101", "resnet101-63fe2227.pth", (256, 512, 1024), 2048),
-        _imagenet("densenet121", "densenet121-a639ec97.pth", (256, 512, 1024), 1024, "features.norm5"),
+        _imagenet("resnet18", "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec", (64, 128, 256), 512),
+        _imagenet("resnet34", "b627a593bcbe140c234610266fe4f8ae95ea42fc881d091c9b6052e6b1d0590f", (64, 128, 256), 512),
+        _imagenet("resnet50", "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a", (256, 512, 1024), 2048),
+        _imagenet("resnet101", "63fe2227b86e8f1f2063f43a75c84d195911b6a0eace650907dd3dc62dd49a0a", (256, 512, 1024), 2048),
+        _imagenet("densenet121", "a639ec97d7c33b07ae66f0b5fb7d0192f95a3b11b7576c66c0126c2a727c4395", (256, 512, 1024), 1024, "features.norm5"),
         Backbone(
             name="efficientnet-b0",
             source="EfficientNet-B0 by Google (ImageNet-1k), tensors by Luke Melas-Kyriazi, github.com/lukemelas/EfficientNet-PyTorch",
@@ -243,29 +269,16 @@ BACKBONES: dict[str, Backbone] = {
             prefix="355c32eb",
             url="https://github.com/lukemelas/EfficientNet-PyTorch/releases/download/1.0/efficientnet-b0-355c32eb.pth",
         ),
-        _cifar(20, "12fca82f"),
-        _cifar(56, "4bfd9763"),
-        _radimagenet("radimagenet-resnet50", "RadImageNet_pytorch/ResNet50.pt", (256, 512, 1024), 2048, "layer4"),
+        _cifar(20, "12fca82f0bebc4135bf1f32f6e3710e61d5108578464b84fd6d7f5c1b04036c8"),
+        _cifar(56, "4bfd97631478d6b638d2764fd2baff3edb1d7d82252d54439343b6596b9b5367"),
+        _radimagenet("radimagenet-resnet50", "RadImageNet_pytorch/ResNet50.pt", (256, 512, 1024), 2048, "layer4", "08629f7e7bd3e29b8ee9522ca3f65ce4d010a7ddf74f0ea3c7e3f3d0bbab0734"),
         _radimagenet("radimagenet-densenet121", "RadImageNet_pytorch/DenseNet121.pt", (256, 512, 1024), 1024, "features.norm5"),
-        _medicalnet(10, 1),
-        _medicalnet(18, 1),
-        _medicalnet(34, 1),
-        _medicalnet(50, 4),
-        Backbone(
-            name="dinov2-small",
-            source="DINOv2 ViT-S/14 by Meta AI (142 million pictures, without labels; arXiv:2304.07193), huggingface.co/facebook/dinov2-small; needs the extra dino",
-            licence="Apache-2.0",
-            dims=2,
-            size=224,
-            channels="RGB",
-            subtract=IMAGENET_MEAN,
-            divide=IMAGENET_DEVIATION,
-            layer="layernorm",
-            features=384,
-            stages=(384, 384, 384),
-            file="dinov2-small/pytorch_model.bin",
-            url="https://huggingface.co/facebook/dinov2-small/resolve/main/pytorch_model.bin",
-        ),
+        _medicalnet(10, 1, "afa8055f3e47f4a18239495d92a7abc587902c69c31c743de2b2784653b72605"),
+        _medicalnet(18, 1, "61224f9317fcce873366deb3703183e92cc47325b726b69691b33536244e10f4"),
+        _medicalnet(34, 1, "3ea7188e396774e4ef95b66e5e90a78273bb33f6e58d3d717bf24f5f1aaeaa28"),
+        _medicalnet(50, 4, "ff48a62219073fb977fd3f4ddfb8dc1367f0ec156c8d6f6c37e205bd683a246e"),
+        _dino("small", "ViT-S/14", 384, "ed25f3a31f01632728cabb09d1542f84ab7b0056", "ae1e99fcefd534ed978cdeb8326f08030c96e28b7a81ffcbc98a857c84d14be1"),
+        _dino("base", "ViT-B/14", 768, "f9e44c814b77203eaa57a6bdbbd535f21ede1415", "d73036b56966966d07975d696bde331762f37297e2f095de8cea0040c3aa0841"),
         Backbone(
             name="onnx",
             source="any encoder of pictures as an ONNX file, named in deep.weights; its input convention stands in deep.onnx",

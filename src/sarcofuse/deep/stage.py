@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sarcofuse.config.deep import DeepConfig, FineTuneConfig
+from sarcofuse.config.yaml import parse_study
 from sarcofuse.deep import ahead
 from sarcofuse.deep.contact import write_contact, write_png
 from sarcofuse.deep.idle import drop_idle
@@ -302,14 +303,7 @@ def read_config(backbone_name: str | None, settings: DeepConfig | Mapping[str, o
     ConfigError
         If the backbone or a setting is unknown, or out of range.
     """
-    from pydantic import ValidationError
-
-    try:
-        config = settings if isinstance(settings, DeepConfig) else DeepConfig.model_validate(settings or {})
-    except ValidationError as error:
-        first = error.errors()[0]
-        message = f"deep.{'.'.join(str(part) for part in first['loc'])}: {first['msg']}, found {first['input']!r}"
-        raise ConfigError(message) from error
+    config = settings if isinstance(settings, DeepConfig) else parse_study({"deep": dict(settings or {})}, "settings").deep
     backbone(backbone_name or config.backbone)
     return config if backbone_name is None else config.model_copy(update={"backbone": backbone_name})
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from sarcofuse.deep.download import download
-from sarcofuse.deep.registry import Backbone
+from sarcofuse.deep.registry import BACKBONES, Backbone
 from sarcofuse.errors import WeightsError
 from sarcofuse.runtime import atomic_file, digest_file, read_json, write_json
 
@@ -103,7 +103,7 @@ def promise(backbone: Backbone) -> str:
 
 def _first_use(backbone: Backbone, file: Path, cache: Path | None) -> Path:
     """Hold a published file whose SHA-256 nobody states to the one that was used first; record the first. Copies, as bundles carry them, say themselves what they were made from."""
-    if backbone.sha256 or backbone.prefix or backbone.origin != "published" or file.suffix == ".safetensors":
+    if backbone.sha256 or backbone.prefix or backbone.origin != "published" or _is_copy(backbone, file):
         return file
     book, found = (cache or cache_folder()) / RECORD, identity(backbone, file)
     known = read_json(book) if book.exists() else {}
@@ -134,7 +134,7 @@ def identity(backbone: Backbone, file: Path) -> str:
     """
     if backbone.tensors:
         return backbone.tensors
-    return _metadata(file).get(ORIGINAL, "") if file.suffix == ".safetensors" else digest_file(file)
+    return _metadata(file).get(ORIGINAL, "") if _is_copy(backbone, file) else digest_file(file)
 
 
 def _how(backbone: Backbone) -> str:
@@ -175,14 +175,27 @@ def _fetch(backbone: Backbone, kept: Path, timeout: float) -> Path:
 
 def _verified(backbone: Backbone, file: Path) -> Path:
     if not file.is_file():
-        message = f"weights file {file} of {backbone.name} does not exist"
+        hint = f"; take the published one, {Path(backbone.file).name}, {_how(backbone)}, or name none to have it found" if backbone.origin == "published" else ""
+        message = f"weights file {file} of {backbone.name} does not exist{hint}"
         raise WeightsError(message)
-    if file.suffix == ".safetensors":
+    if _is_copy(backbone, file):
         return _verified_copy(backbone, file)
     found, expected = digest_file(file), backbone.sha256 or backbone.prefix
     if not found.startswith(expected):
         _refuse(backbone, file, found, expected if backbone.sha256 else f"one that begins with {expected}")
     return file
+
+
+def _owner(found: str) -> str:
+    """Give the name of the backbone that a published file belongs to, by its SHA-256; empty if it is nobody's."""
+    return next((b.name for b in BACKBONES.values() if (b.sha256 or b.prefix) and found.startswith(b.sha256 or b.prefix)), "")
+
+
+def _is_copy(backbone: Backbone, file: Path) -> bool:
+    """Say whether a file is a copy that `save_weights` wrote; where the published file is safetensors itself, copies are told by their notes."""
+    if file.suffix != ".safetensors":
+        return False
+    return not backbone.file.endswith(".safetensors") or ORIGINAL in _metadata(file)
 
 
 def _verified_copy(backbone: Backbone, file: Path) -> Path:
@@ -197,7 +210,9 @@ def _verified_copy(backbone: Backbone, file: Path) -> Path:
 
 
 def _refuse(backbone: Backbone, file: Path, found: str, expected: str) -> NoReturn:
-    message = f"weights file {file} is not that of {backbone.name}: its SHA-256 is {found}, expected {expected}{_other(backbone, file)}. Get it again {_how(backbone)}"
+    owner = _owner(found)
+    what_to_do = f"It is that of {owner}: set deep.backbone to that, or get the other" if owner else "Get it again"
+    message = f"weights file {file} is not that of {backbone.name}: its SHA-256 is {found}, expected {expected}{_other(backbone, file)}. {what_to_do} {_how(backbone)}"
     raise WeightsError(message)
 
 
@@ -362,7 +377,11 @@ def save_weights(backbone: Backbone, folder: Path, given: Path | None = None) ->
 
 
 def _metadata(file: Path) -> dict[str, str]:
-    from safetensors import safe_open
+    """Read the notes in a safetensors file; none where it cannot be read, which reading its tensors will tell."""
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(file, framework="pt") as content:
-        return dict(content.metadata() or {})
+    try:
+        with safe_open(file, framework="pt") as content:
+            return dict(content.metadata() or {})
+    except (SafetensorError, OSError):
+        return {}
