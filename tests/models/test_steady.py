@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 
 from sarcofuse.config import ModelsConfig, SignatureConfig
+from sarcofuse.config.selection import PcaStep
 from sarcofuse.errors import CaseError, StageError
+from sarcofuse.metrics import grouped_folds
 from sarcofuse.models import Repeats, fit_models
 from sarcofuse.models.blocks import Beside, learn_signatures
 from sarcofuse.models.folds import inner_folds
 from sarcofuse.records import FeatureTable
 from sarcofuse.runtime import digest_file
-from sarcofuse.signature import LassoSignature, StabilityFilter
+from sarcofuse.signature import LassoSignature, StabilityFilter, compose_signature
 
 PLAIN = ModelsConfig(classifiers=("logistic",), tuning=False, folds=3, signature=SignatureConfig(folds=3, repeats=1, penalties=20))
 SIGNATURE = LassoSignature(folds=3, repeats=1, penalties=20)
@@ -62,6 +64,33 @@ def test_each_fold_judges_by_its_own_patients(simulated, tmp_path):
             seen = columns["features_train"]
         used[left_out] = any(np.allclose(np.corrcoef(c, X[train, best])[0, 1], 1.0) for c in seen.T)
     assert used == {7: True, 8: False}
+
+
+@pytest.mark.parametrize("what", ["features", "repeats"])
+def test_whoever_is_left_out_has_no_say_in_components_and_stability_of_his_fold(what, simulated, engine, tmp_path):
+    """Alter one patient, his deep features or how they looked again: nobody of his own fold gets another risk, and everybody of the other folds does."""
+    table, who = simulated.tables["deep"], tuple(sorted(simulated.train))
+    y = np.array([float(simulated.outcome[p]) for p in who])
+    fold = grouped_folds(y, None, 3, [0, 3])
+    signature = compose_signature((PcaStep(share=0.9),), PLAIN.signature, 0)
+    before = measured_again(table, who, tmp_path / "before.npy", {2: 9.0})
+    again = np.load(before.file)
+    one, values = who[7], table.values.copy()
+    if what == "features":
+        values[table.patient_ids.index(one)] = np.random.default_rng(1).normal(0, 9, values.shape[1])
+    else:
+        again[7, :, 0] += np.linspace(-80, 80, again.shape[1])
+    np.save(tmp_path / "after.npy", again)
+    after = replace(before, file=tmp_path / "after.npy", content=digest_file(tmp_path / "after.npy"))
+    (first,) = fit_models({"deep": table}, simulated.training(), signature, PLAIN, engine, 0, repeats={"deep": (before,)})
+    (second,) = fit_models({"deep": replace(table, values=values)}, simulated.training(), signature, PLAIN, engine, 0, repeats={"deep": (after,)})
+    same = np.array([first.out_of_fold[p] == second.out_of_fold[p] for p in who])
+    mine = fold == fold[7]
+    if what == "features":
+        mine[7] = False
+        assert not same[7]
+    assert same[mine].all()
+    assert not same[fold != fold[7]].any()
 
 
 def test_patients_who_were_not_measured_again_are_passed_over(simulated, tmp_path):

@@ -78,3 +78,10 @@ def test_a_second_run_perturbs_nobody_and_gives_the_same_bytes(filtered: RunResu
 def test_tables_have_no_images_to_perturb() -> None:
     with pytest.raises(ValueError, match="a study with feature tables"):
         StudyConfig.model_validate({"features": {"radiomic": "r.csv"}, "models": {"stability": {"perturbations": 5}}})
+    with pytest.raises(ValueError, match=r"a study with feature tables .* set models\.stability\.deep: 0"):
+        StudyConfig.model_validate({"features": {"deep": "d.csv"}, "models": {"stability": {"deep": 5}}})
+
+
+def test_a_learnt_signature_is_not_judged_as_features_are() -> None:
+    with pytest.raises(ValueError, match=r"one learnt signature takes their place; set models\.stability\.deep: 0"):
+        StudyConfig.model_validate({"deep": {"fine_tune": {"mode": "probe"}}, "models": {"stability": {"deep": 5}}})

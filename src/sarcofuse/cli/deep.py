@@ -45,7 +45,7 @@ def deep(
 
     sarcofuse deep --cohort cohort.csv --backbone resnet50 --out deep.parquet
 
-    sarcofuse deep --cohort cohort.csv --settings study.yaml --weights my-weights.pth
+    sarcofuse deep --cohort cohort.csv --settings study.yaml --backbone resnet50 --weights resnet50-0676ba61.pth
     """
     from sarcofuse.cli.apply import _tell_aside
     from sarcofuse.cohort import new_patients

@@ -46,10 +46,10 @@ class ModelsConfig(Section):
     threshold: Annotated[Literal["youden", "sensitivity"], Field(description="How the operating point is chosen on out-of-fold training risks.")] = "youden"
     sensitivity: Annotated[float, Field(gt=0, lt=1, description="Wanted sensitivity (threshold: sensitivity).")] = 0.9
     selection: Annotated[
-        tuple[SelectionStep, ...], Field(description="Steps that features go through before the LASSO, in order, each learned inside every fold: impute, variance, univariate, correlation, mrmr, boruta, l1, combat.")
+        tuple[SelectionStep, ...], Field(description="Steps that features go through before the LASSO, in order, each learned inside every fold: impute, variance, univariate, correlation, mrmr, boruta, l1, combat, pca.")
     ] = ()
     signature: Annotated[SignatureConfig, Field(description="LASSO signatures.")] = SignatureConfig()
-    stability: Annotated[StabilityConfig, Field(description="Radiomic features must outlast perturbation.")] = StabilityConfig()
+    stability: Annotated[StabilityConfig, Field(description="Radiomic and deep features must outlast perturbation.")] = StabilityConfig()
 
     @model_validator(mode="after")
     def _check_selection(self) -> Self:

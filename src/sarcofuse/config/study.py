@@ -33,8 +33,12 @@ class StudyConfig(Section):
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
-        if self.features and self.models.stability.perturbations:
-            message = "models.stability perturbs images, and a study with feature tables (features) has none; set models.stability.perturbations: 0"
+        stability = self.models.stability
+        if self.features and (stability.perturbations or stability.deep):
+            message = f"models.stability perturbs images, and a study with feature tables (features) has none; set models.stability.{'perturbations' if stability.perturbations else 'deep'}: 0"
+            raise ValueError(message)
+        if stability.deep and self.deep.fine_tune.mode != "none":
+            message = "models.stability.deep judges features as they came, and with deep.fine_tune one learnt signature takes their place; set models.stability.deep: 0, or deep.fine_tune.mode: none"
             raise ValueError(message)
         if self.features and self.deep.fine_tune.mode != "none":
             message = "deep.fine_tune learns from images, and a study with feature tables (features) has none; set deep.fine_tune.mode: none"

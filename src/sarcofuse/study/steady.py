@@ -86,7 +86,7 @@ def perturb_deep(
     again = Again(config.deep, seed, config.changes)
     fixed = (VERSION, settings, source.digest, source.device, again.perturbations, seed, config.changes)
     tasks = [Task(c.patient_id, digest(*fixed, c.image_digest, c.mask_digest), (c.patient_id, c.image, c.mask, settings, source, again)) for c in training]
-    done, _ = engine.run(STAGE, _look_again, tasks)
+    done, failed = engine.run(STAGE, _look_again, tasks)
     at = [int(name.rpartition("_")[2]) - 1 for name in table.names]
     values = [np.load(entry.folder / "rows.npy", allow_pickle=False)[:, at] for entry in done]
     who = tuple(entry.patient_id for entry in done)
@@ -97,7 +97,7 @@ def perturb_deep(
     keeper = StabilityFilter(threshold=config.threshold, bound=config.bound, form=config.form)
     note = (
         f"{stable} of {len(table.names)} deep features outlast {config.deep} perturbations in {len(who)} training patients; that took {config.deep + 1} looks a patient, "
-        f"{time.perf_counter() - start:.0f} s in this run"
+        f"{time.perf_counter() - start:.0f} s in this run" + (f"; {len(failed)} could not be looked at again, such as {failed[0].patient_id}: {failed[0].reason}" if failed else "")
     )
     return (Repeats(who, file, digest_file(file), keeper),), note
 
