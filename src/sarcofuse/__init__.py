@@ -14,7 +14,7 @@ _HOMES = {
     "StudyConfig": "config",
     "audit": "study",
     "bayes_auc": "phantom",
-    "check_study": "cohort",
+    "check_study": "study",
     "convert_dicom": "imaging",
     "demo": "study",
     "explain_deep": "bundle",

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 
 from sarcofuse.cli import main
 from sarcofuse.config import write_study
-from sarcofuse.errors import CohortError
+from sarcofuse.errors import CohortError, SarcofuseError
 from sarcofuse.study import run
 from tests.study.conftest import small_study
 
@@ -104,6 +104,29 @@ def test_problems_of_the_whole_table_stop_a_run_with_all_of_them(home: Path, tmp
         run(tmp_path / "study.yaml", tmp_path / "run", until="cohort")
     assert "aeg" in str(caught.value)
     assert "age" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("deep", "masks", "words"),
+    [
+        ({"backbone": "squeezenet1_0"}, "given", "are not here: it is not offered for download"),
+        ({"backbone": "segresnet-encoder"}, "given", "there is none; set segment.masks: model, or another backbone"),
+        ({"backbone": "resnet"}, "model", "is not in the registry"),
+    ],
+)
+def test_a_network_that_is_not_there_is_told_before_any_work(deep: dict[str, object], masks: str, words: str, home: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    study = small_study(deep=deep, segment={"masks": masks}, cohort={"file": str(home / "cohort" / "cohort.csv")})
+    with pytest.raises(SarcofuseError, match=words):
+        run(study, tmp_path / "run", scheduler="serial", progress=False)
+    assert list((tmp_path / "run").rglob("*")) == []
+    write_study(study, tmp_path / "study.yaml")
+    monkeypatch.setattr("sarcofuse.cohort.check_study", lambda *_: [])  # images are looked at elsewhere
+    with pytest.raises(SystemExit, match="2"):
+        main(["check", str(tmp_path / "study.yaml")])
+    told = capsys.readouterr().out
+    assert told.startswith("error    ")
+    assert words in told
 
 
 def test_fewer_events_than_folds_stop_a_run(home: Path, tmp_path: Path) -> None:

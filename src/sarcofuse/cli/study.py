@@ -47,9 +47,9 @@ def check(study: StudyFile, workers: Workers = None) -> None:
     """List every problem of the study at once, before hours are spent."""
     import tempfile
 
-    from sarcofuse.cohort import check_study
     from sarcofuse.config import read_study
     from sarcofuse.runtime import Engine
+    from sarcofuse.study import check_study
 
     config = read_study(study)
     with tempfile.TemporaryDirectory(prefix="sarcofuse-") as room, Engine(Path(room), workers=workers) as engine:

@@ -93,7 +93,7 @@ def check_study(config: StudyConfig, folder: Path, engine: Engine) -> list[Probl
 def _absent_files(config: StudyConfig, folder: Path) -> list[Problem]:
     """Find the paths of the settings that lead nowhere; the stages look at their content."""
     found = []
-    if config.deep.weights is not None and not (folder / config.deep.weights).is_file():
+    if config.deep.weights is not None and not (folder / config.deep.weights).exists():
         found.append(Problem("error", "", folder / config.deep.weights, "weights file of deep.weights does not exist; correct the path, or leave it empty"))
     start = config.segment.start_from
     if config.segment.masks == "model" and isinstance(start, Path) and not (folder / start).exists():

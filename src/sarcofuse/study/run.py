@@ -183,6 +183,10 @@ def _begin(config: StudyConfig, home: Path, folder: RunFolder, engine: Engine, u
         raise ConfigError("; ".join(refused))
     unused = unused_prompts(config, cohort.patients) if not config.features else []
     folder.warnings = [*cohort.warnings, *unused, *one_sided_sites(cohort.patients, cohort.outcomes.training)]
+    if not config.features and STAGES.index(until) >= STAGES.index("deep"):
+        from sarcofuse import deep
+
+        deep.try_network(config.deep, None if config.deep.weights is None else home / config.deep.weights, segmenter=config.segment.masks == "model")
     folder.write_cohort(cohort)
     plan_harmonisation(cohort.patients, config.models)
     if config.segment.masks in ("nnunet", "totalsegmentator") and not config.features:
