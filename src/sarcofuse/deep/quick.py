@@ -1,0 +1,106 @@
+"""EfficientNet-Lite0 for looking alone, not for learning: the same operations in two thirds of the time; this module loads torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sarcofuse.deep.networks import LITE0, STAGES, EfficientNetLite0, SameConv
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Step:
+    """A convolution with its normalisation, and mostly ReLU6, both in place: large maps that are made anew cost as much as what is computed."""
+
+    conv: nn.Conv2d
+    norm: nn.BatchNorm2d
+    weight: Tensor
+    rectified: bool = True
+
+    @classmethod
+    def of(cls, conv: nn.Conv2d, norm: nn.BatchNorm2d, *, rectified: bool = True) -> _Step:
+        return cls(conv, norm, conv.weight.contiguous(memory_format=torch.channels_last), rectified)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Work on a map of shape (n, channels, rows, columns)."""
+        step, size, pads = self.conv.stride[0], self.conv.kernel_size[0], list[int]()
+        for length in (x.shape[-1], x.shape[-2]):
+            total = max((-(-length // step) - 1) * step + size - length, 0) if isinstance(self.conv, SameConv) else 0
+            pads += [total // 2, total - total // 2]
+        even = len(set(pads)) == 1  # then the convolution pads for itself, without a copy
+        y = functional.conv2d(x if even else functional.pad(x, pads), self.weight, None, step, pads[0] if even else 0, 1, self.conv.groups)
+        norm, unused = self.norm, (y.new_empty(0), y.new_empty(0))  # means and deviations of the batch, which are for learning
+        torch.native_batch_norm(y, norm.weight, norm.bias, norm.running_mean, norm.running_var, training=False, momentum=0.0, eps=norm.eps, out=(y, *unused))
+        return functional.relu6(y, inplace=True) if self.rectified else y
+
+
+class QuickLite0:
+    """An EfficientNet-Lite0 that keeps the channels of a pixel side by side in memory, so that nothing is put in another order between its convolutions, and works in place.
+
+    Parameters
+    ----------
+    network : EfficientNetLite0
+        In evaluation mode, on a processor, without gradients; it stays as it is.
+    """
+
+    def __init__(self, network: EfficientNetLite0) -> None:
+        self.stem, self.head = _Step.of(network._conv_stem, network._bn0), _Step.of(network._conv_head, network._bn1)
+        self.blocks: list[tuple[list[_Step], bool]] = []
+        for block in network._blocks:
+            own: Any = block
+            steps = [_Step.of(own._expand_conv, own._bn0)] if own.expands else []
+            steps += [_Step.of(own._depthwise_conv, own._bn1), _Step.of(own._project_conv, own._bn2, rectified=False)]
+            self.blocks.append((steps, own.adds))
+
+    def maps(self, x: Tensor, layer: str = "last") -> list[Tensor]:
+        """Give the feature maps of `EfficientNetLite0.maps`.
+
+        Parameters
+        ----------
+        x, layer : object
+            As there.
+
+        Returns
+        -------
+        list of Tensor
+            As there.
+        """
+        found, ends = [], [sum(s[0] for s in LITE0[: i + 1]) for i in range(STAGES)]
+        x = self.stem(x.contiguous(memory_format=torch.channels_last))
+        for number, (steps, adds) in enumerate(self.blocks, 1):
+            y = x
+            for step in steps:
+                y = step(y)
+            x = y.add_(x) if adds else y
+            if layer == "blocks" and number in ends:
+                found.append(x)
+                if number == ends[-1]:
+                    return found
+        return [self.head(x)]
+
+
+def quick(network: Any) -> Any:  # noqa: ANN401 - the networks share the method maps, not a class
+    """Give the quickest form of a network that is only asked for its maps.
+
+    Parameters
+    ----------
+    network : object
+        Any network.
+
+    Returns
+    -------
+    object
+        A `QuickLite0` of an EfficientNet-Lite0 on a processor, made once a process; any other as it is.
+    """
+    here = isinstance(network, EfficientNetLite0) and network._fc.weight.device.type == "cpu"
+    return _once(network) if here else network
+
+
+@lru_cache(maxsize=2)
+def _once(network: EfficientNetLite0) -> QuickLite0:
+    return QuickLite0(network)
