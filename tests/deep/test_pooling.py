@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sarcofuse.deep.pooling import RIM_MM, RING_MM, pool_batch, pool_maps, regions_of, weights_for
+from sarcofuse.deep.pooling import RIM_MM, RING_MM, pool_batch, pool_maps, region_shares, regions_of, weights_for
 
 
 @pytest.fixture
@@ -118,11 +118,12 @@ def test_regions_of_many_pictures_are_those_of_each():
         assert np.array_equal(ring, (outwards <= RING_MM) & ~inside)
 
 
-def test_pictures_are_pooled_together_as_each_by_itself():
+def test_pictures_are_pooled_together_as_each_by_itself(monkeypatch):
+    monkeypatch.setattr("sarcofuse.deep.pooling.TOGETHER", 2)
     rng = np.random.default_rng(0)
     maps = [torch.from_numpy(rng.standard_normal((3, 4, n, n)).astype(np.float32)).to(memory_format=layout) for n, layout in ((8, torch.channels_last), (4, torch.contiguous_format))]
     weights = [[rng.uniform(size=(16, 16)).astype(np.float32), rng.uniform(size=(16, 16)) > 0.5] for _ in range(3)]
-    found = pool_batch(maps, weights, "regions")
+    found = pool_batch(maps, region_shares(weights, [m.shape[2:] for m in maps], "cpu"), "regions")
     for i in range(3):
         expected = [(m[i].double().numpy() * cells(w.astype(float), m.shape[-1])).sum(axis=(1, 2)) / cells(w.astype(float), m.shape[-1]).sum() for w in weights[i] for m in maps]
         assert found[i].numpy() == pytest.approx(np.concatenate(expected), rel=1e-9)

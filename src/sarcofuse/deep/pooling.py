@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 RIM_MM, RING_MM = 5.0, 20.0
+TOGETHER = 16  # pictures whose regions are averaged at a time, which bounds the memory
 
 
 def weights_for(pooling: str, tumour: NDArray[np.float32], lengths: Sequence[float]) -> list[NDArray[np.float32] | None]:
@@ -139,18 +140,18 @@ def pool_tensors(maps: Sequence[Tensor], weights: Sequence[NDArray[np.float32] |
     Tensor of float64, shape (regions * sum of channels,)
         Features, as a differentiable function of the maps.
     """
-    return pool_batch(maps, [weights], pooling)[0]
+    return pool_batch(maps, region_shares([weights], [m.shape[2:] for m in maps], str(maps[0].device)), pooling)[0]
 
 
-def pool_batch(maps: Sequence[Tensor], weights: Sequence[Sequence[NDArray[Any] | None]], pooling: str) -> Tensor:
-    """Pool the feature maps of several pictures, each as `pool_maps` does, where the maps are.
+def pool_batch(maps: Sequence[Tensor], shares: Sequence[Tensor | None], pooling: str) -> Tensor:
+    """Pool the feature maps of several pictures, each as `pool_maps` does.
 
     Parameters
     ----------
     maps : sequence of Tensor, each of shape (n, channels, ...)
         Feature maps.
-    weights : sequence of sequence of ndarray or None
-        Of each picture, as in `pool_maps`.
+    shares : sequence of Tensor, each of shape (n, regions, cells), or of None
+        Given by `region_shares` for these pictures.
     pooling : {'average', 'masked', 'max', 'regions'}
         As in `pool_maps`.
 
@@ -161,23 +162,46 @@ def pool_batch(maps: Sequence[Tensor], weights: Sequence[Sequence[NDArray[Any] |
     """
     import torch
 
-    there = [[w for w in own if w is not None] for own in weights]
-    given = averaged = torch.from_numpy(np.stack([np.stack(own) for own in there])).to(maps[0].device).double() if there[0] else None
     pooled = []
-    for features in maps:
-        flat, size = features.movedim(1, -1).flatten(1, -2).double(), tuple(features.shape[2:])
-        if pooling == "max":
-            pooled.append(flat.amax(1)[:, None])
-        elif given is None or averaged is None:
-            pooled.append(flat.mean(1)[:, None])
-        else:  # maps mostly get coarser from layer to layer, so the averages of one serve the next
-            fits = all(have % want == 0 for have, want in zip(averaged.shape[2:], size, strict=True))
-            averaged, shares = _shares(averaged if fits else given, size)
-            pooled.append(shares @ flat)
+    for features, own in zip(maps, shares, strict=True):
+        flat = features.movedim(1, -1).flatten(1, -2).double()
+        pooled.append(flat.amax(1, keepdim=True) if pooling == "max" else flat.mean(1, keepdim=True) if own is None else own @ flat)
     return torch.cat(pooled, 2).flatten(1)
 
 
-def _shares(regions: Tensor, size: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+def region_shares(weights: Sequence[Sequence[NDArray[Any] | None]], sizes: Sequence[Sequence[int]], device: str) -> list[Tensor | None]:
+    """Give what share each cell of feature maps has of each region: the means of the region over what the cells cover, which then sum to 1.
+
+    Parameters
+    ----------
+    weights : sequence of sequence of ndarray or None
+        Regions of each picture, see `weights_for`.
+    sizes : sequence of sequence of int
+        Rows and columns (planes, rows and columns) of each feature map.
+    device : str
+        Where the maps are.
+
+    Returns
+    -------
+    list of Tensor of float64, each of shape (pictures, regions, cells), or of None
+        One a map; None where the whole map counts. A region without any weight counts as the whole map.
+    """
+    import torch
+
+    if any(w is None for w in weights[0]):
+        return [None] * len(sizes)
+    found: list[list[Tensor]] = [[] for _ in sizes]
+    for start in range(0, len(weights), TOGETHER):
+        some = [[np.asarray(w) for w in own if w is not None] for own in weights[start : start + TOGETHER]]
+        given = averaged = torch.from_numpy(np.stack([np.stack(own) for own in some])).to(device).double()
+        for rows, size in zip(found, sizes, strict=True):  # maps mostly get coarser from layer to layer, so the averages of one serve the next
+            fits = all(have % want == 0 for have, want in zip(averaged.shape[2:], size, strict=True))
+            averaged, shares = _shares(averaged if fits else given, size)
+            rows.append(shares)
+    return [torch.cat(rows) for rows in found]
+
+
+def _shares(regions: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Average regions over what each cell of a map covers; give the regions, averaged where cells are pairs of pixels, for maps to come, and each cell's share of each region.
 
     A region without any weight counts as the whole map.
