@@ -2,14 +2,14 @@
 
     python benchmarks/deep.py [--patients 12] [--backbone resnet50 ...] [--turns 7] [--device cpu] [--batch 1] [--docs]
 
-Synthetic patients on the default working grid, default settings (nine slices), one thread, networks with random weights but for efficientnet-lite0. `bare` is the network as its module has it, alone, on
-the very same pictures, one at a time; `as run` the form of it that the package asks (the same, where it has no quicker one); `whole` a patient's whole task (files read, crops cut, forward, pooled,
-written). CPU seconds of one process; everything is measured in turns, patient by patient, and the least of the turns counts, which is the nearest to what it takes undisturbed.
+Synthetic patients on the default working grid, default settings (nine slices), one thread, networks with random weights but for efficientnet-lite0. `bare` is the network as its module has it, alone,
+on the very same pictures, one at a time; `as run` the form of it that the package asks (the same, where it has no quicker one); `whole` a patient's whole task (files read, crops cut, forward, pooled,
+written). CPU seconds of one process; everything is measured in turns, patient by patient, and the least of the turns counts, which is nearest to what it takes undisturbed.
 
-`wall` is the clock of all patients in a row, the next one being made ready in a thread meanwhile, over that of the bare forward passes, again in turns, the least of each. It means what it says only where a
-core was free: `core` is the share of its clock that the bare loop got a core for in its best turn (1 is undisturbed). `two at a time` is the same with two processes, half of the patients each.
-On a GPU (`--device cuda`, say with `--batch 9`) only the clocks are measured; `in the network` is the share of the whole clock between the first and the last operation of the forward passes, by the GPU's
-own events. Ends with one line of JSON.
+`wall` is the clock of all patients in a row, the next one being made ready in a thread meanwhile, over that of the bare forward passes, again in turns, the least of each. It means what it says only
+where a core was free: `core` is the share of its clock that the bare loop got a core for in its best turn (1 is undisturbed). `two at a time` is the same with two processes, half of the patients each.
+On a GPU (`--device cuda`, say with `--batch 9`) only the clocks are measured; `in the network` is the share of the whole clock between the first and the last operation of the forward passes, by the
+GPU's own events there, by the clock on a processor. Ends with one line of JSON.
 """
 
 from __future__ import annotations
@@ -196,11 +196,8 @@ def clocks(network: Any, own: Watched, given: list[list[Any]], cases: list[Case]
     return row | ({"core": cores[int(np.argmin(loops))]} if own.device == "cpu" else {})
 
 
-_GIVEN: list[Any] = []
-
-
 def bare_in_worker(files: list[Path], config: DeepConfig) -> int:
-    """Do the bare forward passes of some patients in a worker, which keeps what it is given for the next turn."""
+    """Do the bare forward passes of some patients in a worker, which keeps the network for the next turn."""
     with torch_ready():
         network = load(config, stage.find_source(config))
         for file in files:
