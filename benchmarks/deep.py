@@ -7,7 +7,7 @@ on the very same pictures, one at a time; `as run` the form of it that the packa
 written). CPU seconds of one process; everything is measured in turns, patient by patient, and the least of the turns counts, which is nearest to what it takes undisturbed.
 
 `wall` is the clock of all patients in a row, the next one being made ready in a thread meanwhile, over that of the bare forward passes, again in turns, the least of each. It means what it says only
-where a core was free: `core` is the share of its clock that the bare loop got a core for in its best turn (1 is undisturbed). `two at a time` is the same with two processes, half of the patients each.
+where a core was free: `core` is the share of its clock that the bare loop got a core for in its best turn (1 is undisturbed). `two at a time` is the same of two processes, half of the patients each.
 On a GPU (`--device cuda`, say with `--batch 9`) only the clocks are measured; `in the network` is the share of the whole clock between the first and the last operation of the forward passes, by the
 GPU's own events there, by the clock on a processor. Ends with one line of JSON.
 """
@@ -235,7 +235,7 @@ def main() -> None:
         cases = prepare(room, arguments.patients)
         pairs = [two_at_a_time(cases, room / "two", arguments.turns)] if arguments.device == "cpu" and available_cores() > 1 and REAL in arguments.backbone else []
         rows = [measure(name, cases, room, arguments) for name in arguments.backbone]
-    text = "\n\n".join(markdown(table) for table in (rows, pairs) if table)
+    text = "\n\n".join(markdown([{k: v for k, v in row.items() if not k.endswith("wall s")} for row in table]) for table in (rows, pairs) if table)
     print(text)
     if arguments.docs:
         put_in_docs("deep", text)

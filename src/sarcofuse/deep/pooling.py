@@ -192,8 +192,9 @@ def region_shares(weights: Sequence[Sequence[NDArray[Any] | None]], sizes: Seque
         return [None] * len(sizes)
     found: list[list[Tensor]] = [[] for _ in sizes]
     for start in range(0, len(weights), TOGETHER):
-        some = [[np.asarray(w) for w in own if w is not None] for own in weights[start : start + TOGETHER]]
-        given = averaged = torch.from_numpy(np.stack([np.stack(own) for own in some])).to(device).double()
+        some = [[w for w in own if w is not None] for own in weights[start : start + TOGETHER]]
+        stacked = np.stack([w for own in some for w in own], dtype=np.float64)
+        given = averaged = torch.from_numpy(stacked.reshape(len(some), -1, *stacked.shape[1:])).to(device)
         for rows, size in zip(found, sizes, strict=True):  # maps mostly get coarser from layer to layer, so the averages of one serve the next
             fits = all(have % want == 0 for have, want in zip(averaged.shape[2:], size, strict=True))
             averaged, shares = _shares(averaged if fits else given, size)

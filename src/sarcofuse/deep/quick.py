@@ -17,26 +17,34 @@ from sarcofuse.deep.networks import LITE0, STAGES, EfficientNetLite0, SameConv
 class _Step:
     """A convolution with its normalisation, and mostly ReLU6, both in place: large maps that are made anew cost as much as what is computed."""
 
-    conv: nn.Conv2d
-    norm: nn.BatchNorm2d
     weight: Tensor
-    rectified: bool = True
+    norm: tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]
+    eps: float
+    stride: int
+    same: bool
+    groups: int
+    rectified: bool
 
     @classmethod
     def of(cls, conv: nn.Conv2d, norm: nn.BatchNorm2d, *, rectified: bool = True) -> _Step:
-        return cls(conv, norm, conv.weight.contiguous(memory_format=torch.channels_last), rectified)
+        weight = conv.weight.contiguous(memory_format=torch.channels_last)
+        return cls(weight, (norm.weight, norm.bias, norm.running_mean, norm.running_var), norm.eps, conv.stride[0], isinstance(conv, SameConv), conv.groups, rectified)
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Work on a map of shape (n, channels, rows, columns)."""
-        step, size, pads = self.conv.stride[0], self.conv.kernel_size[0], list[int]()
-        for length in (x.shape[-1], x.shape[-2]):
-            total = max((-(-length // step) - 1) * step + size - length, 0) if isinstance(self.conv, SameConv) else 0
-            pads += [total // 2, total - total // 2]
-        even = len(set(pads)) == 1  # then the convolution pads for itself, without a copy
-        y = functional.conv2d(x if even else functional.pad(x, pads), self.weight, None, step, pads[0] if even else 0, 1, self.conv.groups)
-        norm, unused = self.norm, (y.new_empty(0), y.new_empty(0))  # means and deviations of the batch, which are for learning
-        torch.native_batch_norm(y, norm.weight, norm.bias, norm.running_mean, norm.running_var, training=False, momentum=0.0, eps=norm.eps, out=(y, *unused))
-        return functional.relu6(y, inplace=True) if self.rectified else y
+    def __call__(self, x: Tensor, unused: Tensor) -> Tensor:
+        """Work on a map of shape (n, channels, rows, columns); means and deviations of the batch, which are for learning, would go to an empty tensor."""
+        pad = 0
+        if self.same:
+            size, pads = self.weight.shape[-1], list[int]()
+            for length in (x.shape[-1], x.shape[-2]):
+                total = max((-(-length // self.stride) - 1) * self.stride + size - length, 0)
+                pads += [total // 2, total - total // 2]
+            if len(set(pads)) == 1:
+                pad = pads[0]  # the convolution pads for itself, without a copy
+            else:
+                x = functional.pad(x, pads)
+        y = torch.conv2d(x, self.weight, None, self.stride, pad, 1, self.groups)
+        torch.native_batch_norm(y, *self.norm, False, 0.0, self.eps, out=(y, unused, unused))
+        return y.clamp_(0.0, 6.0) if self.rectified else y
 
 
 class QuickLite0:
@@ -71,17 +79,18 @@ class QuickLite0:
             As there.
         """
         found, ends = [], [sum(s[0] for s in LITE0[: i + 1]) for i in range(STAGES)]
-        x = self.stem(x.contiguous(memory_format=torch.channels_last))
+        unused = x.new_empty(0)
+        x = self.stem(x.contiguous(memory_format=torch.channels_last), unused)
         for number, (steps, adds) in enumerate(self.blocks, 1):
             y = x
             for step in steps:
-                y = step(y)
+                y = step(y, unused)
             x = y.add_(x) if adds else y
             if layer == "blocks" and number in ends:
                 found.append(x)
                 if number == ends[-1]:
                     return found
-        return [self.head(x)]
+        return [self.head(x, unused)]
 
 
 def quick(network: Any) -> Any:  # noqa: ANN401 - the networks share the method maps, not a class
