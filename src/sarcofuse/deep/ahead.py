@@ -8,10 +8,9 @@ from queue import SimpleQueue
 from typing import Any
 
 _COMING: dict[Hashable, SimpleQueue[Any]] = {}
-KEPT = 2  # patients in memory who were made ready and not asked for, another worker having taken them
 
 
-def start(key: Hashable, work: Callable[[], object]) -> None:
+def start(key: Hashable, work: Callable[[], object], kept: int = 2) -> None:
     """Begin with work whose result will probably be asked for next.
 
     Parameters
@@ -20,10 +19,12 @@ def start(key: Hashable, work: Callable[[], object]) -> None:
         What the result depends on.
     work : callable
         Gives the result, which is not None. It must not use torch's threads or modes, which belong to who asks.
+    kept : int
+        Results in memory at most: those to come, and some that nobody asked for, another worker having taken the patient.
     """
     if key in _COMING:
         return
-    while len(_COMING) >= KEPT:
+    while len(_COMING) >= kept:
         _COMING.pop(next(iter(_COMING)))
     done: SimpleQueue[Any] = SimpleQueue()
     _COMING[key] = done

@@ -104,8 +104,17 @@ def normalise(pictures: NDArray[np.uint8], entry: Backbone, device: str = "cpu")
     import numpy as np
     import torch
 
-    divide = torch.tensor(entry.divide, device=device).view(1, -1, 1, 1) if isinstance(entry.divide, tuple) else entry.divide
-    subtract = torch.tensor(entry.subtract, device=device).view(1, -1, 1, 1)
+    subtract, divide = _scale(entry.subtract, entry.divide, device)
     grey = pictures.ndim == 3  # one picture for all channels
     ordered = pictures[:, None] if grey else np.moveaxis(pictures[..., ::-1] if entry.channels == "BGR" else pictures, 3, 1)
     return (torch.from_numpy(np.ascontiguousarray(ordered)).to(device).float() - subtract) / divide
+
+
+@lru_cache(maxsize=8)
+def _scale(subtract: tuple[float, ...], divide: float | tuple[float, ...], device: str) -> tuple[Tensor, Tensor]:
+    """Give what is subtracted and divided by where it is needed, once a process."""
+    import torch
+
+    with torch.inference_mode(mode=False):  # whoever learns may use them as well
+        first, second = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (subtract, divide))
+    return first, second

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 VERSION = "deep 3"
+AHEAD = 4  # patients made ready at a time for a GPU
 STAGE, FEATURES, PICTURE, NOTES, IDLE = "deep", "features.npy", "seen.png", "notes.json", "idle.json"
 
 
@@ -324,13 +325,13 @@ def _extract_all(tasks: Sequence[Task], config: DeepConfig, engine: Engine) -> t
 
 
 def _with_next(tasks: Sequence[Task], engine: Engine) -> list[Task]:
-    """Tell each task whom its worker will probably be given next, where a core is free to make that patient ready meanwhile."""
+    """Tell each task whom its worker will probably be given next, where a core is free to make that patient ready meanwhile; a GPU is quicker than a core, and has several at work for it."""
     workers = 1 if engine.scheduler == "serial" else engine.workers or available_cores()
     todo = [t for t in tasks if not (engine.cache / STAGE / t.key).is_dir()]
-    if not todo or (available_cores() <= workers and todo[0].arguments[4].device == "cpu"):
-        return list(tasks)
-    following = dict(zip((t.key for t in todo), (t.arguments[:3] if t.arguments[2] else None for t in todo[workers:]), strict=False))
-    return [dataclasses.replace(t, arguments=(*t.arguments, following.get(t.key))) for t in tasks]
+    free = available_cores() - workers
+    depth = 0 if not todo else int(free > 0) if todo[0].arguments[4].device == "cpu" else min(AHEAD, max(1, free // workers))
+    following = {t.key: tuple(n.arguments[:3] for n in todo[i + workers : i + workers * depth + 1 : workers] if n.arguments[2]) for i, t in enumerate(todo)}
+    return [dataclasses.replace(t, arguments=(*t.arguments, following.get(t.key, ()))) for t in tasks]
 
 
 def _smaller_batches(done: Sequence[Entry], config: DeepConfig) -> str:
@@ -350,14 +351,14 @@ def _table(stem: str, patient_ids: Sequence[str], rows: Sequence[NDArray[np.floa
     return FeatureTable("deep", tuple(patient_ids), tuple(f"{stem}_{i:04d}" for i in range(1, count + 1)), np.array(rows, dtype=np.float64).reshape(len(rows), count))
 
 
-def _extract_case(folder: Path, patient_id: str, image: Path, mask: Path | None, config: DeepConfig, source: Source, following: tuple[str, Path, Path] | None = None) -> None:
+def _extract_case(folder: Path, patient_id: str, image: Path, mask: Path | None, config: DeepConfig, source: Source, following: Sequence[tuple[str, Path, Path]] = ()) -> None:
     """Write one patient's features and pictures (a task of the engine)."""
     if mask is None:
         message = "has no mask; expected one on the grid of the prepared image. Draw the tumour, or set segment.masks: model"
         raise MaskError(patient_id, message)
     scene, picture = ahead.take((image, mask, config, source), partial(_make_ready, patient_id, image, mask, config, source))
-    if following is not None:
-        ahead.start((*following[1:], config, source), partial(_make_ready, *following, config, source))
+    for patient in following:
+        ahead.start((*patient[1:], config, source), partial(_make_ready, *patient, config, source), kept=2 * len(following))
     found = show(patient_id, scene, config, source)
     np.save(folder / FEATURES, found.features, allow_pickle=False)
     (folder / PICTURE).write_bytes(picture)
