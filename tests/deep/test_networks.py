@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from sarcofuse.deep import backbone
 from sarcofuse.deep.backbones import find_device, load_network, normalise
-from sarcofuse.deep.networks import EfficientNetLite0, SameConv, SqueezeNet
+from sarcofuse.deep.networks import EfficientNetLite0, SameConv, SqueezeNet, build
 from sarcofuse.deep.quick import quick
 from sarcofuse.deep.weights import find_weights
 from sarcofuse.errors import ConfigError, WeightsError
@@ -201,5 +201,22 @@ def test_the_quick_form_gives_the_maps_of_the_network_as_it_is(size):
     assert torch.equal(pictures, untouched)
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
     assert quick(network) is quick(network)
-    other = SqueezeNet()
-    assert quick(other) is other
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_0", "resnet18", "densenet121", "efficientnet-b0", "cifar-resnet20"])
+def test_other_networks_give_the_same_maps_in_another_order_of_memory(name):
+    torch.manual_seed(0)
+    network = build(name).eval().requires_grad_(False)
+    pictures = torch.randn(2, 3, 96, 96)
+    with torch.inference_mode():
+        for layer in ("blocks", "last"):
+            expected, found = network.maps(pictures, layer), quick(network).maps(pictures, layer)
+            for own, plain in zip(found, expected, strict=True):
+                assert own.is_contiguous(memory_format=torch.channels_last)
+                assert float((own.mean((2, 3)) - plain.mean((2, 3))).abs().max()) <= 1e-6 * float(plain.abs().max())
+    assert all(p.is_contiguous() for p in network.parameters())
+
+
+def test_what_does_not_convolve_is_asked_as_it_is():
+    for network in (object(), torch.nn.Linear(2, 2), torch.nn.Sequential(torch.nn.Conv2d(3, 8, 14, 14))):  # the last as a transformer begins
+        assert quick(network) is network

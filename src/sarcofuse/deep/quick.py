@@ -1,7 +1,8 @@
-"""EfficientNet-Lite0 for looking alone, not for learning: the same operations in two thirds of the time; this module loads torch."""
+"""Networks for looking alone, on a processor, not for learning: the same operations in less time; this module loads torch."""
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -93,8 +94,38 @@ class QuickLite0:
         return [self.head(x, unused)]
 
 
+class ChannelsLast:
+    """A copy of a network that keeps the channels of a pixel side by side in memory, as `QuickLite0` does.
+
+    Parameters
+    ----------
+    network : Module
+        With a method ``maps``; it stays as it is.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        own: Any = copy.deepcopy(network)
+        self.network = own.to(memory_format=torch.channels_last)
+
+    def maps(self, x: Tensor, layer: str = "last") -> list[Tensor]:
+        """Give the feature maps of the network.
+
+        Parameters
+        ----------
+        x, layer : object
+            As the network has them.
+
+        Returns
+        -------
+        list of Tensor
+            The same maps but for rounding.
+        """
+        found: list[Tensor] = self.network.maps(x.contiguous(memory_format=torch.channels_last), layer)
+        return found
+
+
 def quick(network: Any) -> Any:  # noqa: ANN401 - the networks share the method maps, not a class
-    """Give the quickest form of a network that is only asked for its maps.
+    """Give the quickest form of a 2D network that is only asked for its maps.
 
     Parameters
     ----------
@@ -104,12 +135,12 @@ def quick(network: Any) -> Any:  # noqa: ANN401 - the networks share the method 
     Returns
     -------
     object
-        A `QuickLite0` of an EfficientNet-Lite0 on a processor, made once a process; any other as it is.
+        On a processor a `QuickLite0` of an EfficientNet-Lite0 and a `ChannelsLast` of other networks of convolutions, made once a process; any other network as it is.
     """
-    here = isinstance(network, EfficientNetLite0) and network._fc.weight.device.type == "cpu"
-    return _once(network) if here else network
+    convolves = isinstance(network, nn.Module) and any(isinstance(m, nn.Conv2d) and m.kernel_size > m.stride for m in network.modules())  # a transformer's patches do not overlap
+    return _once(network) if convolves and next(network.parameters()).device.type == "cpu" else network
 
 
 @lru_cache(maxsize=2)
-def _once(network: EfficientNetLite0) -> QuickLite0:
-    return QuickLite0(network)
+def _once(network: nn.Module) -> QuickLite0 | ChannelsLast:
+    return QuickLite0(network) if isinstance(network, EfficientNetLite0) else ChannelsLast(network)
