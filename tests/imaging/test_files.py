@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import math
 import struct
 from pathlib import Path
@@ -14,6 +15,7 @@ import SimpleITK as sitk
 
 from sarcofuse.errors import GeometryError, ImageError, MaskError
 from sarcofuse.imaging import check_geometry, content_digest, read_geometry, read_mask, read_volume, write_mask, write_volume
+from sarcofuse.imaging.convert import from_sitk
 from sarcofuse.imaging.nifti import look
 from sarcofuse.records import Geometry, Mask, Volume
 
@@ -117,6 +119,17 @@ def test_a_plain_nifti_file_is_what_simpleitk_reads(tmp_path: Path, kind: type, 
         assert found.array.dtype == np.float32
         assert found.array.flags.writeable
         assert found.geometry == Geometry(reference.GetSize(), reference.GetSpacing(), reference.GetOrigin(), reference.GetDirection())
+        assert content_digest(found) == content_digest(from_sitk(reference))
+
+
+@pytest.mark.parametrize("axes", list(itertools.permutations(range(3))), ids=str)
+def test_grids_are_those_of_simpleitk_to_the_sign_of_zero(tmp_path: Path, axes: tuple[int, ...]) -> None:
+    """Digests tell 0 from -0, and decide whether work is done again."""
+    for signs in itertools.product((1.0, -1.0), repeat=3):
+        direction = (np.eye(3)[list(axes)] * signs).ravel()
+        geometry = Geometry((3, 4, 5), (1.5, 1.25, 4.0), (0.0, -0.0, 7.0), tuple(float(d) for d in direction))
+        write_volume(Volume(np.ones((5, 4, 3), np.float32), geometry), tmp_path / "a.nii")
+        assert content_digest(read_volume(tmp_path / "a.nii")) == content_digest(from_sitk(sitk.ReadImage(str(tmp_path / "a.nii"))))
 
 
 def test_missing_file(tmp_path: Path) -> None:

@@ -78,13 +78,13 @@ def to_sitk(item: Volume | Mask) -> sitk.Image:
     return image
 
 
-def geometry_of(image: sitk.Image | sitk.ImageFileReader) -> Geometry:
+def geometry_of(image: sitk.Image) -> Geometry:
     """Give the grid of a SimpleITK image.
 
     Parameters
     ----------
-    image : SimpleITK.Image or ImageFileReader
-        A 3D image, or a reader that has read its header.
+    image : SimpleITK.Image
+        A 3D image.
 
     Returns
     -------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -222,7 +223,11 @@ def _plain(found: Look) -> tuple[NDArray[Any], Geometry] | None:
     size = reader.GetSize()
     if len(size) != 3 or reader.GetNumberOfComponents() != 1 or size[0] * size[1] * size[2] != found.voxels:
         return None
-    return found.values.reshape(size[::-1]), geometry_of(reader)
+    grid = sitk.Image([1, 1, 1], sitk.sitkUInt8)  # an image has some zeros of its header as 0 and not -0, which a digest tells apart
+    grid.SetSpacing(reader.GetSpacing())
+    grid.SetOrigin(reader.GetOrigin())
+    grid.SetDirection(reader.GetDirection())
+    return found.values.reshape(size[::-1]), replace(geometry_of(grid), size=size)
 
 
 def _read(file: Path, found: Look, patient_id: str, error: type[CaseError], what: str, kind: int | None, *, layers: bool) -> sitk.Image:
