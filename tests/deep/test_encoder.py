@@ -168,3 +168,12 @@ def test_a_folder_that_is_no_segmenter_is_told(tmp_path, segmenter):
     (segmenter / "fold_0.safetensors").unlink()
     with pytest.raises(WeightsError, match=r"fold_0\.safetensors is absent"):
         encoder_digest(segmenter)
+
+
+def test_a_segmenter_altered_while_in_use_is_refused(segmenter):
+    known = encoder_digest(segmenter)
+    card = json.loads((segmenter / "segmenter.json").read_text(encoding="utf8"))
+    card["network"]["arguments"]["blocks_down"] = [1, 1, 2]
+    (segmenter / "segmenter.json").write_text(json.dumps(card), encoding="utf8")
+    with pytest.raises(WeightsError, match=r"the segmentation model in .* was altered while it was in use: expected the content .*\. Run again"):
+        open_encoder(segmenter, "cpu", known)

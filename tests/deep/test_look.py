@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import tempfile
+import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ import torch
 from sarcofuse.config import DeepConfig
 from sarcofuse.deep import extract, extract_deep, extract_for_study, extract_many, pictures, write_contact
 from sarcofuse.deep.boxes import make_box
+from sarcofuse.deep.contact import pack_png
 from sarcofuse.deep.crops import make_crops
 from sarcofuse.deep.look import join_slices
 from sarcofuse.errors import CaseError, ConfigError, ImageError, MaskError
@@ -257,22 +261,77 @@ def test_contact_sheets_hold_24_patients(make_case, toy, tmp_path):
     assert write_contact({}, tmp_path / "none") == []
 
 
-def test_the_next_patient_is_loaded_meanwhile_and_a_bad_one_is_told_when_asked_for(make_case, toy, tmp_path, monkeypatch):
+def test_the_next_patient_is_made_ready_meanwhile_and_a_bad_one_is_told_when_asked_for(make_case, toy, tmp_path, monkeypatch):
     from sarcofuse.deep import ahead, stage
 
     toy()
     monkeypatch.setattr(stage, "available_cores", lambda: 8)
-    started = []
-    own = ahead.start
-    monkeypatch.setattr(ahead, "start", lambda files: (started.append(files[0].name), own(files)))
+    started, threads = [], {}
+    begin, ready = ahead.start, stage._make_ready
+    monkeypatch.setattr(ahead, "start", lambda key, work, kept: (started.append(key[0].name), begin(key, work, kept)))
+    monkeypatch.setattr(stage, "_make_ready", lambda patient, *rest: (threads.setdefault(patient, []).append(threading.current_thread() is threading.main_thread()), ready(patient, *rest))[1])
     cases = [make_case(f"P{i}", seed=i) for i in range(3)]
     broken = dataclasses.replace(cases[1], image=tmp_path / "gone.nii.gz", image_digest="gone")
     config = DeepConfig(crop="largest", **LAST)
     table, aside = extract([cases[0], cases[2], broken], config, Engine(tmp_path / "cache", scheduler="serial", progress=False))
     assert started == ["P2_image.nii.gz", "gone.nii.gz"]
+    assert threads == {"P0": [True], "P2": [False], "P1": [False, True]}
     assert [a.patient_id for a in aside] == ["P1"]
     assert "gone.nii.gz" in aside[0].reason
     monkeypatch.setattr(stage, "available_cores", lambda: 1)
     again, _ = extract([cases[0], cases[2]], config, Engine(tmp_path / "other", scheduler="serial", progress=False))
     assert len(started) == 2
+    assert threads["P2"] == [False, True]
     assert again.values.tobytes() == table.values.tobytes()
+
+
+def test_what_is_made_ready_ahead_is_taken_once_and_little_is_kept():
+    from sarcofuse.deep import ahead
+
+    done = []
+
+    def work(name):
+        def do():
+            done.append(name)
+            return name
+
+        return do
+
+    for name in ("a", "b", "c", "c"):
+        ahead.start(("test", name), work(name), kept=2)
+    assert len(ahead._COMING) == 2
+    assert [ahead.take(("test", name), work(f"{name} now")) for name in ("c", "b", "a")] == ["c", "b", "a now"]
+    assert not ahead._COMING
+    assert ahead.take(("test", "c"), work("c now")) == "c now"
+    assert sorted(done) == ["a", "a now", "b", "c", "c now"]
+
+
+def test_a_gpu_has_several_patients_made_ready_for_it_and_a_busy_processor_none(tmp_path, monkeypatch):
+    from sarcofuse.deep import stage
+    from sarcofuse.deep.look import Source
+    from sarcofuse.runtime import Task
+
+    def following(device, cores, **engine):
+        monkeypatch.setattr(stage, "available_cores", lambda: cores)
+        tasks = [Task(f"P{i}", f"key{i}", (f"P{i}", Path("image"), None if i == 3 else Path("mask"), DeepConfig(), Source(Path(), "", device))) for i in range(8)]
+        with Engine(tmp_path / device, progress=False, **engine) as own:
+            (own.cache / "deep" / "key1").mkdir(parents=True, exist_ok=True)
+            return ["".join(p[0][1] for p in t.arguments[5]) for t in stage._with_next(tasks, own)]
+
+    assert following("cpu", 16, scheduler="serial") == ["2", "", "", "4", "5", "6", "7", ""]  # 1 is done, 3 has no mask
+    assert following("cpu", 16, workers=2) == ["", "", "4", "5", "6", "7", "", ""]
+    assert following("cpu", 3, workers=2) == ["", "", "4", "5", "6", "7", "", ""]
+    assert following("cpu", 2, workers=2) == following("cpu", 16) == [""] * 8
+    assert following("cuda", 3, scheduler="serial") == ["2", "", "4", "45", "56", "67", "7", ""]
+    assert following("cuda", 16, scheduler="serial") == ["245", "", "456", "4567", "567", "67", "7", ""]
+    assert following("cuda", 16, workers=7) == [""] * 8
+    assert following("cuda", 4, workers=4) == ["5", "", "6", "7", "", "", "", ""]
+
+
+def test_a_picture_is_packed_as_png():
+    rng = np.random.default_rng(0)
+    for picture in (rng.integers(0, 256, (5, 9)).astype(np.uint8), np.zeros((224, 448), np.uint8), np.full((1, 1), 200, np.uint8)):
+        with tempfile.TemporaryDirectory() as room:
+            file = Path(room) / "seen.png"
+            file.write_bytes(pack_png(picture))
+            assert np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(file))), picture)

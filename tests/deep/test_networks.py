@@ -9,7 +9,8 @@ from torch.nn import functional
 
 from sarcofuse.deep import backbone
 from sarcofuse.deep.backbones import find_device, load_network, normalise
-from sarcofuse.deep.networks import EfficientNetLite0, SameConv, SqueezeNet
+from sarcofuse.deep.networks import EfficientNetLite0, SameConv, SqueezeNet, build
+from sarcofuse.deep.quick import quick
 from sarcofuse.deep.weights import find_weights
 from sarcofuse.errors import ConfigError, WeightsError
 
@@ -174,3 +175,48 @@ def test_a_wrong_byte_of_real_weights_is_refused(name, reference_data, tmp_path)
     (tmp_path / entry.file).write_bytes(content)
     with pytest.raises(WeightsError, match=f"is not that of {name}: its SHA-256 is .*, expected"):
         find_weights(entry, tmp_path / entry.file)
+
+
+@pytest.mark.parametrize("size", [96, 75])
+def test_the_quick_form_gives_the_maps_of_the_network_as_it_is(size):
+    """The plain module is the reference; weights and running statistics at random, so that no normalisation is idle. It stays as it is and may go on learning."""
+    torch.manual_seed(0)
+    network = EfficientNetLite0().eval().requires_grad_(False)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2.0)
+            module.weight.uniform_(0.5, 1.5)
+            module.bias.normal_()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    pictures = torch.randn(2, 3, size, size)
+    untouched = pictures.clone()
+    with torch.inference_mode():
+        for layer in ("blocks", "last"):
+            expected, found = network.maps(pictures, layer), quick(network).maps(pictures, layer)
+            assert [m.shape for m in found] == [m.shape for m in expected]
+            for own, plain in zip(found, expected, strict=True):
+                assert float((own - plain).abs().max()) <= 1e-5 * float(plain.abs().max())
+                assert float((own.mean((2, 3)) - plain.mean((2, 3))).abs().max()) <= 1e-6 * float(plain.abs().max())
+    assert torch.equal(pictures, untouched)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    assert quick(network) is quick(network)
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_0", "resnet18", "densenet121", "efficientnet-b0", "cifar-resnet20"])
+def test_other_networks_give_the_same_maps_in_another_order_of_memory(name):
+    torch.manual_seed(0)
+    network = build(name).eval().requires_grad_(False)
+    pictures = torch.randn(2, 3, 96, 96)
+    with torch.inference_mode():
+        for layer in ("blocks", "last"):
+            expected, found = network.maps(pictures, layer), quick(network).maps(pictures, layer)
+            for own, plain in zip(found, expected, strict=True):
+                assert own.is_contiguous(memory_format=torch.channels_last)
+                assert float((own.mean((2, 3)) - plain.mean((2, 3))).abs().max()) <= 1e-6 * float(plain.abs().max())
+    assert all(p.is_contiguous() for p in network.parameters())
+
+
+def test_what_does_not_convolve_is_asked_as_it_is():
+    for network in (object(), torch.nn.Linear(2, 2), torch.nn.Sequential(torch.nn.Conv2d(3, 8, 14, 14))):  # the last as a transformer begins
+        assert quick(network) is network

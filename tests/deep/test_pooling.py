@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sarcofuse.deep.pooling import RIM_MM, RING_MM, pool_maps, weights_for
+from sarcofuse.deep.pooling import RIM_MM, RING_MM, pool_batch, pool_maps, region_shares, regions_of, weights_for
 
 
 @pytest.fixture
@@ -99,6 +99,34 @@ def test_regions_are_those_of_scipys_distance_transform(length):
             clear = np.abs(distance - reach) > 1e-9  # where rounding does not decide
             assert np.array_equal(found[clear], (distance <= reach)[clear])
         assert not (ring * inside).any()
+
+
+def test_regions_of_many_pictures_are_those_of_each():
+    """Pictures of two scales, more than the 64 bits of a number: each beside what scipy makes of it alone."""
+    from scipy.ndimage import distance_transform_edt
+
+    rng = np.random.default_rng(0)
+    tumours, lengths = np.zeros((75, 40, 30), dtype=np.float32), [2.1 if k % 9 == 0 else 1.3 for k in range(75)]
+    for k, tumour in enumerate(tumours):
+        top, left = rng.integers(0, 25, 2)
+        tumour[top : top + 9, left : left + 5] = 0.3 if k == 7 else 1.0  # the eighth is nowhere tumour by half
+    for tumour, length, (same, rim, ring) in zip(tumours, lengths, regions_of(tumours, lengths), strict=True):
+        inside = tumour > 0
+        outwards, inwards = (distance_transform_edt(region, sampling=(length, length)) for region in (~inside, inside))
+        assert np.array_equal(same, tumour)
+        assert np.array_equal(rim, np.where(inside, inwards, outwards) <= RIM_MM)
+        assert np.array_equal(ring, (outwards <= RING_MM) & ~inside)
+
+
+def test_pictures_are_pooled_together_as_each_by_itself(monkeypatch):
+    monkeypatch.setattr("sarcofuse.deep.pooling.TOGETHER", 2)
+    rng = np.random.default_rng(0)
+    maps = [torch.from_numpy(rng.standard_normal((3, 4, n, n)).astype(np.float32)).to(memory_format=layout) for n, layout in ((8, torch.channels_last), (4, torch.contiguous_format))]
+    weights = [[rng.uniform(size=(16, 16)).astype(np.float32), rng.uniform(size=(16, 16)) > 0.5] for _ in range(3)]
+    found = pool_batch(maps, region_shares(weights, [m.shape[2:] for m in maps], "cpu"), "regions")
+    for i in range(3):
+        expected = [(m[i].double().numpy() * cells(w.astype(float), m.shape[-1])).sum(axis=(1, 2)) / cells(w.astype(float), m.shape[-1]).sum() for w in weights[i] for m in maps]
+        assert found[i].numpy() == pytest.approx(np.concatenate(expected), rel=1e-9)
 
 
 def test_a_picture_that_is_all_tumour_has_neither_rim_nor_surroundings():

@@ -79,7 +79,7 @@ def test_work_is_kept_by_content_not_by_path(make_case, tmp_path, monkeypatch):
     first, _ = extract([case], QUICK, serial(tmp_path / "cache"))
     moved = tmp_path / "elsewhere.pth"
     moved.write_bytes(find_weights(backbone("efficientnet-lite0")).read_bytes())
-    monkeypatch.setattr("sarcofuse.deep.stage.measure", None)  # any new work would fail
+    monkeypatch.setattr("sarcofuse.deep.stage.show", None)  # any new work would fail
     again, aside = extract([dataclasses.replace(case, image=tmp_path / "gone.nii.gz")], QUICK, serial(tmp_path / "cache"), weights=moved)
     assert aside == []
     assert again.values.tobytes() == first.values.tobytes()

@@ -74,7 +74,7 @@ def test_an_exact_map_adds_up_to_the_signature_of_the_extracted_features(eyes, p
     features = extract_deep(volume, mask, settings=settings).values[0]
     signature = own.base + sum(w * (features[int(n[-4:]) - 1] - c) for n, (w, c) in own.terms.items())
     found = explain(volume, mask, settings, source(), own)
-    assert found.risk == pytest.approx(signature, rel=1e-9)
+    assert found.risk == pytest.approx(signature, rel=1e-7)  # the features come from the quick form of the network
     assert sum(p["share"] for p in found.pictures) == pytest.approx(signature - own.base, rel=1e-5)
     assert found.map.array.sum(dtype=np.float64) + found.beyond == pytest.approx(signature - own.base, rel=1e-5)
     assert found.map.geometry == volume.geometry

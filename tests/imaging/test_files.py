@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import itertools
+import math
+import struct
 from pathlib import Path
 
 import nibabel as nib
@@ -12,6 +15,8 @@ import SimpleITK as sitk
 
 from sarcofuse.errors import GeometryError, ImageError, MaskError
 from sarcofuse.imaging import check_geometry, content_digest, read_geometry, read_mask, read_volume, write_mask, write_volume
+from sarcofuse.imaging.convert import from_sitk
+from sarcofuse.imaging.nifti import look
 from sarcofuse.records import Geometry, Mask, Volume
 
 GRID = Geometry((7, 6, 5), (1.5, 1.25, 4.0), (-10.0, 20.0, 30.5))
@@ -87,6 +92,44 @@ def test_big_endian_files_are_read_and_nifti_2_is_not(tmp_path: Path) -> None:
     header.set_data_dtype(np.float32)
     nib.save(nib.Nifti1Image(array, np.diag([1.0, 1.0, 3.0, 1.0]), header), tmp_path / "big.nii")
     np.testing.assert_array_equal(read_volume(tmp_path / "big.nii").array, array.T)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.int16, np.uint16, np.int32, np.uint32, np.float32, np.float64])
+@pytest.mark.parametrize(("slope", "shift", "plain"), [(None, None, True), (0.0, 0.0, True), (1.0, 0.0, True), (2.0, 0.0, False), (1.0, -7.0, False), (0.0, 3.0, False)])
+def test_a_plain_nifti_file_is_what_simpleitk_reads(tmp_path: Path, kind: type, slope: float | None, shift: float | None, plain: bool) -> None:
+    """SimpleITK itself is the reference, to the last bit: of voxels, whatever the type and scale, and of the grid, whether the header gives it as a quaternion, a matrix or both."""
+    rng = np.random.default_rng(0)
+    array = rng.integers(0, 120, (4, 5, 6)).astype(kind) if np.dtype(kind).kind != "f" else rng.normal(0, 1e3, (4, 5, 6)).astype(kind)
+    image = nib.Nifti1Image(array, None)
+    image.header.set_data_dtype(kind)
+    turned = np.array([[-1.2, 0.9, 0, 5], [1.6, 1.2 * 1.5 / 2, 0, -7], [0, 0, 4.0, 11], [0, 0, 0, 1]])
+    turned[:2, :2] = np.array([[0.8, -0.6], [0.6, 0.8]]) * [1.5, 1.25]
+    code = {np.uint8: (1, 0), np.int16: (0, 2), np.float32: (1, 1)}.get(kind, (2, 1))
+    image.set_qform(turned, code[0])
+    image.set_sform(np.diag([1.5, 1.25, 4, 1]) if kind is np.float64 else turned, code[1])
+    image.to_filename(tmp_path / "a.nii")
+    raw = bytearray((tmp_path / "a.nii").read_bytes())
+    struct.pack_into("<2f", raw, 112, *(math.nan if v is None else v for v in (slope, shift)))
+    (tmp_path / "a.nii").write_bytes(raw)
+    (tmp_path / "a.nii.gz").write_bytes(gzip.compress(raw))
+    for name in ("a.nii", "a.nii.gz"):
+        assert (look(tmp_path / name).values is not None) is plain
+        found, reference = read_volume(tmp_path / name), sitk.ReadImage(str(tmp_path / name), sitk.sitkFloat32)
+        np.testing.assert_array_equal(found.array, sitk.GetArrayFromImage(reference))
+        assert found.array.dtype == np.float32
+        assert found.array.flags.writeable
+        assert found.geometry == Geometry(reference.GetSize(), reference.GetSpacing(), reference.GetOrigin(), reference.GetDirection())
+        assert content_digest(found) == content_digest(from_sitk(reference))
+
+
+@pytest.mark.parametrize("axes", list(itertools.permutations(range(3))), ids=str)
+def test_grids_are_those_of_simpleitk_to_the_sign_of_zero(tmp_path: Path, axes: tuple[int, ...]) -> None:
+    """Digests tell 0 from -0, and decide whether work is done again."""
+    for signs in itertools.product((1.0, -1.0), repeat=3):
+        direction = (np.eye(3)[list(axes)] * signs).ravel()
+        geometry = Geometry((3, 4, 5), (1.5, 1.25, 4.0), (0.0, -0.0, 7.0), tuple(float(d) for d in direction))
+        write_volume(Volume(np.ones((5, 4, 3), np.float32), geometry), tmp_path / "a.nii")
+        assert content_digest(read_volume(tmp_path / "a.nii")) == content_digest(from_sitk(sitk.ReadImage(str(tmp_path / "a.nii"))))
 
 
 def test_missing_file(tmp_path: Path) -> None:

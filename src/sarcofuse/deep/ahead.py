@@ -1,71 +1,61 @@
-"""Load the next patient while the network looks at this one, in a thread of the same worker."""
+"""Get the next patient ready while the network looks at this one, in a thread of the same worker."""
 
 from __future__ import annotations
 
 import threading
-from pathlib import Path
+from collections.abc import Callable, Hashable
 from queue import SimpleQueue
+from typing import Any
 
-from sarcofuse.errors import SarcofuseError
-from sarcofuse.records import Mask, Volume
-
-Files = tuple[Path, Path]
-Pair = tuple[Volume, Mask]
-_COMING: dict[Files, SimpleQueue[Pair | None]] = {}
-KEPT = 2  # patients in memory who were loaded ahead and not asked for, another worker having taken them
+_COMING: dict[Hashable, SimpleQueue[Any]] = {}
 
 
-def start(files: Files) -> None:
-    """Begin to load a patient who will probably be asked for next.
+def start(key: Hashable, work: Callable[[], object], kept: int = 2) -> None:
+    """Begin with work whose result will probably be asked for next.
 
     Parameters
     ----------
-    files : (Path, Path)
-        Image and mask.
+    key : hashable
+        What the result depends on.
+    work : callable
+        Gives the result, which is not None. It must not use torch's threads or modes, which belong to who asks.
+    kept : int
+        Results in memory at most: those to come, and some that nobody asked for, another worker having taken the patient.
     """
-    if files in _COMING:
+    if key in _COMING:
         return
-    while len(_COMING) >= KEPT:
+    while len(_COMING) >= kept:
         _COMING.pop(next(iter(_COMING)))
-    found: SimpleQueue[Pair | None] = SimpleQueue()
-    _COMING[files] = found
-    threading.Thread(target=_load, args=(files, found), daemon=True).start()
+    done: SimpleQueue[Any] = SimpleQueue()
+    _COMING[key] = done
+    threading.Thread(target=_do, args=(work, done), daemon=True).start()
 
 
-def take(files: Files, patient_id: str) -> Pair:
-    """Give image and mask of a patient, loaded ahead or now.
+def take(key: Hashable, work: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the work gives
+    """Give the result of work, begun before or done now.
 
     Parameters
     ----------
-    files : (Path, Path)
-        Image and mask.
-    patient_id : str
-        Whose, for error messages.
+    key : hashable
+        As in `start`.
+    work : callable
+        The same work; done now if it was not begun, or failed, and then whatever it raises is raised here.
 
     Returns
     -------
-    (Volume, Mask)
-        As `read_volume` and `read_mask` give them.
-
-    Raises
-    ------
-    CaseError
-        If either cannot be used.
+    object
+        Its result.
     """
-    from sarcofuse.imaging import read_mask, read_volume
-
-    coming = _COMING.pop(files, None)
-    loaded = None if coming is None else coming.get()
-    return loaded or (read_volume(files[0], patient_id), read_mask(files[1], patient_id))
+    coming = _COMING.pop(key, None)
+    done = None if coming is None else coming.get()
+    return work() if done is None else done
 
 
-def _load(files: Files, found: SimpleQueue[Pair | None]) -> None:
-    from sarcofuse.imaging import read_mask, read_volume
-
-    pair: Pair | None = None
+def _do(work: Callable[[], object], done: SimpleQueue[Any]) -> None:
+    result = None
     try:
-        pair = read_volume(files[0]), read_mask(files[1])
-    except (SarcofuseError, OSError, RuntimeError, MemoryError):
-        pair = None  # whoever asks for it reads it again, and tells what is wrong
+        result = work()
+    except Exception:  # noqa: BLE001 - whoever asks for it does it again, and tells what is wrong
+        result = None
     finally:
-        found.put(pair)
+        done.put(result)

@@ -84,7 +84,7 @@ def find_device(wanted: str) -> str:
     return "cpu"
 
 
-def normalise(pictures: NDArray[np.uint8], entry: Backbone) -> Tensor:
+def normalise(pictures: NDArray[np.uint8], entry: Backbone, device: str = "cpu") -> Tensor:
     """Turn pictures into what a backbone wants to be shown.
 
     Parameters
@@ -93,6 +93,8 @@ def normalise(pictures: NDArray[np.uint8], entry: Backbone) -> Tensor:
         Grey pictures, which go to all three channels, or colour pictures in the order red, green, blue.
     entry : Backbone
         Entry of the registry.
+    device : {'cpu', 'cuda'}
+        Where to; the pictures go there as they are, which is a twelfth of what the network takes.
 
     Returns
     -------
@@ -102,9 +104,17 @@ def normalise(pictures: NDArray[np.uint8], entry: Backbone) -> Tensor:
     import numpy as np
     import torch
 
-    divide = torch.tensor(entry.divide).view(1, -1, 1, 1) if isinstance(entry.divide, tuple) else entry.divide
-    subtract = torch.tensor(entry.subtract).view(1, -1, 1, 1)
-    if pictures.ndim == 3:  # grey: one picture for all channels
-        return (torch.from_numpy(np.ascontiguousarray(pictures, dtype=np.float32))[:, None] - subtract) / divide
-    ordered = pictures[..., ::-1] if entry.channels == "BGR" else pictures
-    return (torch.from_numpy(np.ascontiguousarray(np.moveaxis(ordered, 3, 1), dtype=np.float32)) - subtract) / divide
+    subtract, divide = _scale(entry.subtract, entry.divide, device)
+    grey = pictures.ndim == 3  # one picture for all channels
+    ordered = pictures[:, None] if grey else np.moveaxis(pictures[..., ::-1] if entry.channels == "BGR" else pictures, 3, 1)
+    return (torch.from_numpy(np.ascontiguousarray(ordered)).to(device).float() - subtract) / divide
+
+
+@lru_cache(maxsize=8)
+def _scale(subtract: tuple[float, ...], divide: float | tuple[float, ...], device: str) -> tuple[Tensor, Tensor]:
+    """Give what is subtracted and divided by where it is needed, once a process."""
+    import torch
+
+    with torch.inference_mode(mode=False):  # whoever learns may use them as well
+        first, second = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (subtract, divide))
+    return first, second

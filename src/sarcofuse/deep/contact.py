@@ -18,29 +18,37 @@ if TYPE_CHECKING:
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 ROWS = 24  # patients a sheet
 GAP = 4  # pixels between patients
+UP = 2  # PNG's filter of differences from the row above
 
 
-def write_png(picture: NDArray[np.uint8], file: Path) -> None:
-    """Write a grey picture as PNG, packed lightly: several times as fast as what packs tightly.
+def pack_png(picture: NDArray[np.uint8]) -> bytes:
+    """Pack a grey picture as PNG: every row as its difference from the one above, in a code by frequency alone, which takes half the time of looking for repetitions and less room.
 
     Parameters
     ----------
     picture : ndarray of uint8, shape (rows, columns)
         The picture.
-    file : Path
-        Where to.
+
+    Returns
+    -------
+    bytes
+        Content of a PNG file.
 
     References
     ----------
-    .. [1] ISO/IEC 15948:2004, Portable Network Graphics: sections 5 and 11; every row is left unfiltered.
+    .. [1] ISO/IEC 15948:2004, Portable Network Graphics: sections 5, 9 (filter type 2) and 11.
     """
     rows, columns = picture.shape
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
-    packed = zlib.compress(np.pad(picture, ((0, 0), (1, 0))).tobytes(), 1)
-    file.write_bytes(SIGNATURE + chunk(b"IHDR", struct.pack(">2I5B", columns, rows, 8, 0, 0, 0, 0)) + chunk(b"IDAT", packed) + chunk(b"IEND", b""))
+    lines = np.empty((rows, columns + 1), dtype=np.uint8)
+    lines[:, 0], lines[0, 1:] = UP, picture[0]
+    np.subtract(picture[1:], picture[:-1], out=lines[1:, 1:])  # modulo 256, as the standard has it
+    packer = zlib.compressobj(1, strategy=zlib.Z_HUFFMAN_ONLY)
+    packed = packer.compress(lines.data) + packer.flush()
+    return SIGNATURE + chunk(b"IHDR", struct.pack(">2I5B", columns, rows, 8, 0, 0, 0, 0)) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
 
 
 def write_contact(pictures: Mapping[str, Path], folder: Path) -> list[Path]:

@@ -13,15 +13,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sarcofuse.config.deep import DeepConfig
-from sarcofuse.deep.boxes import make_box
 from sarcofuse.errors import WeightsError
-from sarcofuse.records import Mask, Volume
 from sarcofuse.runtime import digest, digest_file, read_json
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from torch import Tensor
 
 CARD, PLAN = "segmenter.json", "plan.json"
@@ -54,47 +49,6 @@ def encoder_digest(folder: Path) -> str:
             message = f"{file.name} of the segmentation model in {folder} was altered: its SHA-256 is {actual}, expected {expected}; take the folder as training wrote it"
             raise WeightsError(message)
     return digest(settings.network, settings.spacing, settings.sha256)
-
-
-def encode(image: Volume, mask: Mask, config: DeepConfig, folder: Path, device: str) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-    """Give the encoder's features of a tumour.
-
-    What it is shown is the box of `sarcofuse.deep.boxes`; `crop` and `field_mm` do not matter here.
-
-    Parameters
-    ----------
-    image : Volume
-        The prepared image.
-    mask : Mask
-        The tumour on the same grid, not empty.
-    config : DeepConfig
-        Settings.
-    folder : Path
-        Folder of a segmenter.
-    device : {'cpu', 'cuda'}
-        Where to work.
-
-    Returns
-    -------
-    features : ndarray of float64, shape (channels,)
-        Pooled feature maps.
-    seen : ndarray of uint8, shape (planes, rows, columns)
-        The box that the network saw, for a contact sheet.
-
-    Raises
-    ------
-    WeightsError
-        If the weights do not fit.
-    """
-    import torch
-
-    from sarcofuse.deep.pooling import pool_maps, weights_for
-
-    encoder = open_encoder(folder, device)
-    box = make_box(image, mask, config, encoder.spacing, encoder.factor)
-    maps = encoder.maps(torch.from_numpy(box.array)[None, None].to(device), config.layer)
-    weights = weights_for(config.pooling, box.tumour, encoder.spacing[::-1])
-    return pool_maps(maps, weights, config.pooling), box.picture()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +90,7 @@ class StudyEncoder:
         return found[-1:] if layer == "last" else found
 
 
-def open_encoder(folder: Path, device: str) -> StudyEncoder:
+def open_encoder(folder: Path, device: str, known: str = "") -> StudyEncoder:
     """Open the encoder of a segmenter, once a process.
 
     Parameters
@@ -145,6 +99,8 @@ def open_encoder(folder: Path, device: str) -> StudyEncoder:
         Folder of a segmenter.
     device : {'cpu', 'cuda'}
         Where to work.
+    known : str
+        What `encoder_digest` said of the folder when it was found; empty to take it as it is.
 
     Returns
     -------
@@ -156,7 +112,7 @@ def open_encoder(folder: Path, device: str) -> StudyEncoder:
     WeightsError
         If the weights do not fit, or were altered.
     """
-    return StudyEncoder(*_network(folder, device, encoder_digest(folder)))
+    return StudyEncoder(*_network(folder, device, known or encoder_digest(folder)))
 
 
 def load_encoder(folder: Path, device: str) -> tuple[Any, tuple[float, float, float]]:
@@ -219,6 +175,9 @@ def _network(folder: Path, device: str, key: str) -> tuple[Any, tuple[float, flo
 
     from sarcofuse.deep.weights import check_keys
 
+    if encoder_digest(folder) != key:
+        message = f"the segmentation model in {folder} was altered while it was in use: expected the content {key[:8]}. Run again"
+        raise WeightsError(message)
     settings = _settings(folder)
     arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) and k != "norm" else v for k, v in settings.network.items() if k != "guide"}
     arguments["in_channels"] = 1

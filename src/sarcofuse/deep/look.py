@@ -6,23 +6,26 @@ import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sarcofuse.config.deep import DeepConfig
-from sarcofuse.deep.boxes import make_box
-from sarcofuse.deep.crops import Crops, check_drawn, make_crops
+from sarcofuse.deep.pooling import pool_batch, pool_maps, region_shares
 from sarcofuse.deep.registry import Backbone, backbone
+from sarcofuse.deep.scene import Scene, check, prepare, prepare_box
 from sarcofuse.deep.trouble import check_answer, is_memory, remember, too_little
-from sarcofuse.errors import CaseError, ConfigError, GeometryError, ImageError
+from sarcofuse.errors import CaseError, ConfigError
 from sarcofuse.records import Mask, Volume
 from sarcofuse.runtime import single_thread
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
+
+    from sarcofuse.deep.encoder import StudyEncoder
 
 FEWEST = 16  # planes, rows and columns that a 3D network is shown at least, and a multiple of: two voxels of its last map
 
@@ -87,46 +90,6 @@ def entry_of(config: DeepConfig) -> Backbone:
     return replace(entry, size=own.size, channels=own.channels, subtract=own.subtract, divide=own.divide) if entry.origin == "user" else entry
 
 
-def look(image: Volume, mask: Mask, config: DeepConfig, source: Source) -> Look:
-    """Show a tumour to the network that the settings name.
-
-    Parameters
-    ----------
-    image : Volume
-        The image, finite.
-    mask : Mask
-        The tumour on the same grid, not empty.
-    config : DeepConfig
-        Settings.
-    source : Source
-        Verified weights.
-
-    Returns
-    -------
-    Look
-        Features and what was seen.
-
-    Raises
-    ------
-    CaseError
-        If memory does not suffice for one picture or box.
-    ConfigError
-        If features without a place in the picture are to be pooled by region.
-    """
-    entry = entry_of(config)
-    with torch_ready():
-        if entry.origin == "study":
-            from sarcofuse.deep.encoder import encode
-
-            features, seen = remember(lambda: encode(image, mask, config, source.path, source.device))
-            return Look(features, seen, 1)
-        if entry.dims == 3:
-            return _look_at_box(image, mask, config, entry, source)
-        crops = make_crops(image, mask, config, entry.size)
-        features, batch = _look_at_pictures(crops, config, entry, source)
-        return Look(features, crops.pictures, batch)
-
-
 def measure(patient_id: str, image: Volume, mask: Mask, config: DeepConfig, source: Source) -> Look:
     """Give one patient's features and what was seen.
 
@@ -153,21 +116,70 @@ def measure(patient_id: str, image: Volume, mask: Mask, config: DeepConfig, sour
     CaseError
         If image or mask cannot be used, the network's answer is not finite, or memory does not suffice.
     """
-    gaps = image.geometry.differences(mask.geometry)
-    if gaps:
-        message = f"image and mask lie on different grids: {'; '.join(gaps)}"
-        raise GeometryError(patient_id, message)
-    check_drawn(mask, patient_id)
-    holes = int(np.count_nonzero(~np.isfinite(image.array)))
-    if holes:
-        message = f"image holds {holes} voxel{'s' if holes > 1 else ''} that are NaN or infinite; expected finite intensities. Export the image again, or fill those voxels"
-        raise ImageError(patient_id, message)
-    try:
-        found = look(image, mask, config, source)
-    except CaseError as error:
-        raise type(error)(patient_id, error.problem, error.file) from error
-    check_answer(found.features, found.seen, entry_of(config).name, patient_id)
+    return show(patient_id, make_scene(patient_id, image, mask, config, source), config, source)
+
+
+def make_scene(patient_id: str, image: Volume, mask: Mask, config: DeepConfig, source: Source) -> Scene:
+    """Get ready what the network that the settings name is shown.
+
+    Parameters
+    ----------
+    patient_id, image, mask, config, source : object
+        As in `measure`.
+
+    Returns
+    -------
+    Scene
+        To be shown by `show`.
+
+    Raises
+    ------
+    CaseError
+        If image or mask cannot be used, or memory does not suffice.
+    """
+    check(patient_id, image, mask)
+    entry = entry_of(config)
+    with _whose(patient_id):
+        if entry.dims == 2:
+            return prepare(image, mask, config, entry)
+        if entry.origin != "study":
+            return prepare_box(image, mask, config, entry.spacing, (FEWEST,) * 3)
+        encoder = _study_encoder(source)
+        found: Scene = remember(lambda: prepare_box(image, mask, config, encoder.spacing, encoder.factor))
     return found
+
+
+def show(patient_id: str, scene: Scene, config: DeepConfig, source: Source) -> Look:
+    """Show a tumour to the network that the settings name.
+
+    Parameters
+    ----------
+    patient_id : str
+        Whose, for error messages.
+    scene : Scene
+        Given by `make_scene`.
+    config : DeepConfig
+        Settings.
+    source : Source
+        Verified weights.
+
+    Returns
+    -------
+    Look
+        Features and what was seen.
+
+    Raises
+    ------
+    CaseError
+        If the network's answer is not finite, or memory does not suffice for one picture or box.
+    ConfigError
+        If features without a place in the picture are to be pooled by region.
+    """
+    entry = entry_of(config)
+    with _whose(patient_id), torch_ready():
+        features, batch = _look_at_pictures(scene, config, entry, source) if entry.dims == 2 else (_look_at_box(scene, config, entry, source), 1)
+    check_answer(features, scene.seen, entry.name, patient_id)
+    return Look(features, scene.seen, batch)
 
 
 def load(config: DeepConfig, source: Source) -> Any:  # noqa: ANN401 - the networks share the method maps, not a class
@@ -201,7 +213,7 @@ def load(config: DeepConfig, source: Source) -> Any:  # noqa: ANN401 - the netwo
     return load_network(config.backbone, source.path, source.device, source.digest)
 
 
-def join_slices(rows: Sequence[NDArray[np.float64]], areas: Sequence[float], how: str) -> NDArray[np.float64]:
+def join_slices(rows: NDArray[np.float64] | Sequence[NDArray[np.float64]], areas: Sequence[float], how: str) -> NDArray[np.float64]:
     """Make one row of features of the rows of several pictures.
 
     Parameters
@@ -241,6 +253,7 @@ def torch_ready() -> Iterator[None]:
     """
     import torch
 
+    _keep_memory()
     before = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = True, False, False
     try:
@@ -250,16 +263,28 @@ def torch_ready() -> Iterator[None]:
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = before
 
 
-def _look_at_pictures(crops: Crops, config: DeepConfig, entry: Backbone, source: Source) -> tuple[NDArray[np.float64], int]:
-    """Show the pictures, `batch` at a time and fewer where memory does not suffice; give the features, joined over pictures, and the batch."""
-    from sarcofuse.deep.pooling import pool_maps, weights_for
+@lru_cache(maxsize=1)
+def _keep_memory() -> None:
+    """Let this process keep the memory of feature maps for the next ones: on Linux a third of a small network's time goes to pages given back and asked for again.
 
-    network, batch = load(config, source), min(config.batch, len(crops.pictures))
-    rows: list[NDArray[np.float64]] = []
-    while len(rows) < len(crops.pictures):
-        chosen = slice(len(rows), len(rows) + batch)
+    By glibc's mallopt(3), a block given back raises the size above which blocks go back to the system at once, up to 32 MiB, and the memory kept at hand to twice as much. Elsewhere nothing happens.
+    """
+    np.empty(31 << 20, dtype=np.uint8)
+
+
+def _look_at_pictures(scene: Scene, config: DeepConfig, entry: Backbone, source: Source) -> tuple[NDArray[np.float64], int]:
+    """Show the pictures, `batch` at a time and fewer where memory does not suffice; give the features, joined over pictures, and the batch."""
+    import torch
+
+    from sarcofuse.deep.quick import quick
+
+    network, batch = quick(load(config, source)), min(config.batch, len(scene.shown))
+    rows, shares, at = list[Any](), list[Any](), 0
+    while at < len(scene.shown):
         try:
-            maps = feature_maps(network, crops.pictures[chosen], config, entry, source)
+            maps = feature_maps(network, scene.shown[at : at + batch], config, entry, source)
+            shares = shares or region_shares(scene.weights, [m.shape[2:] for m in maps], source.device)
+            rows.append(pool_batch(maps, [own if own is None else own[at : at + batch] for own in shares], config.pooling))
         except (RuntimeError, MemoryError) as error:
             if not is_memory(error):
                 raise
@@ -269,10 +294,8 @@ def _look_at_pictures(crops: Crops, config: DeepConfig, entry: Backbone, source:
             batch //= 2
             gc.collect()
             continue
-        for i, (tumour, length) in enumerate(zip(crops.tumour[chosen], crops.pixel_mm[chosen], strict=True)):
-            rows.append(pool_maps([m[i : i + 1] for m in maps], weights_for(config.pooling, tumour, (length, length)), config.pooling))
-    areas = [float(t.sum(dtype=np.float64)) * length**2 for t, length in zip(crops.tumour, crops.pixel_mm, strict=True)]
-    return join_slices(rows, areas, config.slice_pooling), batch
+        at += batch
+    return join_slices(torch.cat(rows).cpu().numpy(), scene.areas, config.slice_pooling), batch
 
 
 def feature_maps(network: Any, pictures: NDArray[np.uint8], config: DeepConfig, entry: Backbone, source: Source) -> list[Tensor]:  # noqa: ANN401 - see load
@@ -303,20 +326,32 @@ def feature_maps(network: Any, pictures: NDArray[np.uint8], config: DeepConfig, 
     """
     from sarcofuse.deep.backbones import normalise
 
-    maps: list[Tensor] = network.maps(normalise(pictures, entry).to(source.device), config.layer)
+    maps: list[Tensor] = network.maps(normalise(pictures, entry, source.device), config.layer)
     if config.pooling in ("masked", "regions") and all(m.shape[2:].numel() == 1 for m in maps):
         message = f"deep.pooling {config.pooling} takes feature maps, and the features of {entry.name} have no place in the picture; set deep.pooling: average"
         raise ConfigError(message)
     return maps
 
 
-def _look_at_box(image: Volume, mask: Mask, config: DeepConfig, entry: Backbone, source: Source) -> Look:
+def _look_at_box(scene: Scene, config: DeepConfig, entry: Backbone, source: Source) -> NDArray[np.float64]:
     import torch
 
-    from sarcofuse.deep.pooling import pool_maps, weights_for
+    network = _study_encoder(source) if entry.origin == "study" else load(config, source)
+    box = torch.from_numpy(scene.shown)[None, None].to(source.device)
+    maps = remember(lambda: network.maps(box, config.layer), f"a box of {' x '.join(str(n) for n in scene.shown.shape)} voxels", entry)
+    return pool_maps(maps, scene.weights[0], config.pooling)
 
-    box = make_box(image, mask, config, entry.spacing, (FEWEST,) * 3)
-    network = load(config, source)
-    shape = " x ".join(str(n) for n in box.array.shape)
-    maps = remember(lambda: network.maps(torch.from_numpy(box.array)[None, None].to(source.device), config.layer), f"a box of {shape} voxels", entry)
-    return Look(pool_maps(maps, weights_for(config.pooling, box.tumour, entry.spacing[::-1]), config.pooling), box.picture(), 1)
+
+def _study_encoder(source: Source) -> StudyEncoder:
+    from sarcofuse.deep.encoder import open_encoder
+
+    return open_encoder(source.path, source.device, source.digest)
+
+
+@contextmanager
+def _whose(patient_id: str) -> Iterator[None]:
+    """Say of errors whom they concern."""
+    try:
+        yield
+    except CaseError as error:
+        raise type(error)(patient_id, error.problem, error.file) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,18 +14,20 @@ import numpy as np
 from sarcofuse.config.deep import DeepConfig, FineTuneConfig
 from sarcofuse.config.yaml import parse_study
 from sarcofuse.deep import ahead
-from sarcofuse.deep.contact import write_contact, write_png
+from sarcofuse.deep.contact import pack_png, write_contact
 from sarcofuse.deep.idle import drop_idle
-from sarcofuse.deep.look import Source, load, measure
+from sarcofuse.deep.look import Source, load, make_scene, measure, show
 from sarcofuse.deep.registry import backbone
+from sarcofuse.deep.scene import Scene
 from sarcofuse.errors import ConfigError, MaskError
 from sarcofuse.records import Case, FeatureTable, Mask, Patient, SetAside, Volume
-from sarcofuse.runtime import Engine, Entry, Task, available_cores, digest, digest_file, read_json, write_json
+from sarcofuse.runtime import Engine, Entry, Task, available_cores, digest, digest_file, read_json, single_thread, write_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-VERSION = "deep 2"
+VERSION = "deep 3"
+AHEAD = 4  # patients made ready at a time for a GPU
 STAGE, FEATURES, PICTURE, NOTES, IDLE = "deep", "features.npy", "seen.png", "notes.json", "idle.json"
 
 
@@ -315,19 +318,20 @@ def _tasks(cases: Sequence[Case], config: DeepConfig, source: Source) -> list[Ta
 
 
 def _extract_all(tasks: Sequence[Task], config: DeepConfig, engine: Engine) -> tuple[FeatureTable, list[SetAside], list[Entry]]:
-    done, aside = engine.run(STAGE, _extract_case, _with_next(tasks, engine))
+    with single_thread():  # not in the tasks alone, as the next patient is made ready between them too
+        done, aside = engine.run(STAGE, _extract_case, _with_next(tasks, engine))
     rows = [np.load(entry.folder / FEATURES, allow_pickle=False) for entry in done]
     return _table(config.backbone, [entry.patient_id for entry in done], rows), aside, done
 
 
 def _with_next(tasks: Sequence[Task], engine: Engine) -> list[Task]:
-    """Tell each task which files its worker will probably want next, where a core is free to load them meanwhile."""
+    """Tell each task whom its worker will probably be given next, where a core is free to make that patient ready meanwhile; a GPU is quicker than a core, and has several at work for it."""
     workers = 1 if engine.scheduler == "serial" else engine.workers or available_cores()
     todo = [t for t in tasks if not (engine.cache / STAGE / t.key).is_dir()]
-    if not todo or (available_cores() <= workers and todo[0].arguments[4].device == "cpu"):
-        return list(tasks)
-    following = dict(zip((t.key for t in todo), (t.arguments[1:3] for t in todo[workers:]), strict=False))
-    return [dataclasses.replace(t, arguments=(*t.arguments, following.get(t.key))) for t in tasks]
+    free = available_cores() - workers
+    depth = 0 if not todo else int(free > 0) if todo[0].arguments[4].device == "cpu" else min(AHEAD, max(1, free // workers))
+    following = {t.key: tuple(n.arguments[:3] for n in todo[i + workers : i + workers * depth + 1 : workers] if n.arguments[2]) for i, t in enumerate(todo)}
+    return [dataclasses.replace(t, arguments=(*t.arguments, following.get(t.key, ()))) for t in tasks]
 
 
 def _smaller_batches(done: Sequence[Entry], config: DeepConfig) -> str:
@@ -347,16 +351,24 @@ def _table(stem: str, patient_ids: Sequence[str], rows: Sequence[NDArray[np.floa
     return FeatureTable("deep", tuple(patient_ids), tuple(f"{stem}_{i:04d}" for i in range(1, count + 1)), np.array(rows, dtype=np.float64).reshape(len(rows), count))
 
 
-def _extract_case(folder: Path, patient_id: str, image: Path, mask: Path | None, config: DeepConfig, source: Source, following: tuple[Path, Path | None] | None = None) -> None:
+def _extract_case(folder: Path, patient_id: str, image: Path, mask: Path | None, config: DeepConfig, source: Source, following: Sequence[tuple[str, Path, Path]] = ()) -> None:
     """Write one patient's features and pictures (a task of the engine)."""
     if mask is None:
         message = "has no mask; expected one on the grid of the prepared image. Draw the tumour, or set segment.masks: model"
         raise MaskError(patient_id, message)
-    volume, region = ahead.take((image, mask), patient_id)
-    if following is not None and following[1] is not None:
-        ahead.start((following[0], following[1]))
-    found = measure(patient_id, volume, region, config, source)
+    scene, picture = ahead.take((image, mask, config, source), partial(_make_ready, patient_id, image, mask, config, source))
+    for patient in following:
+        ahead.start((*patient[1:], config, source), partial(_make_ready, *patient, config, source), kept=2 * len(following))
+    found = show(patient_id, scene, config, source)
     np.save(folder / FEATURES, found.features, allow_pickle=False)
-    write_png(np.concatenate(list(found.seen), axis=1), folder / PICTURE)
+    (folder / PICTURE).write_bytes(picture)
     if found.batch < min(config.batch, len(found.seen)) and backbone(config.backbone).dims == 2:
         write_json({"batch": found.batch}, folder / NOTES)
+
+
+def _make_ready(patient_id: str, image: Path, mask: Path, config: DeepConfig, source: Source) -> tuple[Scene, bytes]:
+    """Do what is to be done before the network looks: give what it is shown, and that as a PNG file."""
+    from sarcofuse.imaging import read_mask, read_volume
+
+    scene = make_scene(patient_id, read_volume(image, patient_id), read_mask(mask, patient_id), config, source)
+    return scene, pack_png(np.concatenate(list(scene.seen), axis=1))

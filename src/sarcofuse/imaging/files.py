@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import SimpleITK as sitk
 
 from sarcofuse.errors import CaseError, ImageError
 from sarcofuse.imaging.convert import explain, geometry_of, quiet, to_sitk
-from sarcofuse.imaging.nifti import look
+from sarcofuse.imaging.nifti import Look, look
 from sarcofuse.records import Geometry, Mask, Volume
 from sarcofuse.runtime.files import atomic_file
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 
@@ -41,8 +47,8 @@ def read_volume(file: Path, patient_id: str = "") -> Volume:
 
         volume = read_series(Path(file), patient_id)
     else:
-        image = read_sitk(Path(file), patient_id, ImageError, "image", sitk.sitkFloat32)
-        volume = Volume(sitk.GetArrayFromImage(image), geometry_of(image))
+        values, geometry, _ = read_voxels(Path(file), patient_id, ImageError, "image", sitk.sitkFloat32)
+        volume = Volume(np.require(values, np.float32, ("A", "W")), geometry)
     bad = volume.array.size - int(np.count_nonzero(np.isfinite(volume.array)))
     if bad:
         raise ImageError(patient_id, _not_finite("image", bad, volume.array.size), file)
@@ -154,6 +160,41 @@ def read_sitk(file: Path, patient_id: str, error: type[CaseError], what: str, ki
     CaseError
         If the file is missing, cannot be read, is cut short, or is not 3D.
     """
+    return _read(file, _look(file, patient_id, error, what), patient_id, error, what, kind, layers=layers)
+
+
+def read_voxels(file: Path, patient_id: str, error: type[CaseError], what: str, kind: int | None = None, *, layers: bool = False) -> tuple[NDArray[Any], Geometry, sitk.Image | None]:
+    """Read an image or mask file with every check; a NIfTI file of plain numbers is unpacked once only, by the look that checks it.
+
+    Parameters
+    ----------
+    file, patient_id, error, what, kind, layers : object
+        As in `read_sitk`.
+
+    Returns
+    -------
+    values : ndarray, shape (planes, rows, columns)
+        The voxels; of a plain NIfTI file in its own type whatever `kind` is, and maybe not to be written to.
+    geometry : Geometry
+        The grid.
+    image : SimpleITK.Image or None
+        With the file's metadata; None for a plain NIfTI file.
+
+    Raises
+    ------
+    CaseError
+        If the file is missing, cannot be read, is cut short, or is not 3D.
+    """
+    found = _look(file, patient_id, error, what)
+    plain = None if found.odd else _plain(found)
+    if plain is not None:
+        return (*plain, None)
+    image = _read(file, found, patient_id, error, what, kind, layers=layers)
+    return sitk.GetArrayFromImage(image), geometry_of(image), image
+
+
+def _look(file: Path, patient_id: str, error: type[CaseError], what: str) -> Look:
+    """Look through a file, and refuse one that is missing or cut short."""
     if not file.exists():
         message = f"{what} file does not exist. Correct the path in the table, or copy the file there"
         raise error(patient_id, message, file)
@@ -161,6 +202,36 @@ def read_sitk(file: Path, patient_id: str, error: type[CaseError], what: str, ki
     if found.damage:
         message = f"{what} is cut short or damaged: {found.damage}. Copy or export it again"
         raise error(patient_id, message, file)
+    return found
+
+
+def _plain(found: Look) -> tuple[NDArray[Any], Geometry] | None:
+    """Give what was unpacked in the looking, on the grid that SimpleITK makes of the header alone; None where it must read the file itself, or refuse it."""
+    if found.values is None:
+        return None
+    with TemporaryDirectory() as room:
+        head = Path(room) / "head.nii"
+        head.write_bytes(found.head)
+        reader = sitk.ImageFileReader()
+        reader.SetImageIO("NiftiImageIO")
+        reader.SetFileName(str(head))
+        try:
+            with quiet():
+                reader.ReadImageInformation()
+        except RuntimeError:
+            return None
+    size = reader.GetSize()
+    if len(size) != 3 or reader.GetNumberOfComponents() != 1 or size[0] * size[1] * size[2] != found.voxels:
+        return None
+    grid = sitk.Image([1, 1, 1], sitk.sitkUInt8)  # an image has some zeros of its header as 0 and not -0, which a digest tells apart
+    grid.SetSpacing(reader.GetSpacing())
+    grid.SetOrigin(reader.GetOrigin())
+    grid.SetDirection(reader.GetDirection())
+    return found.values.reshape(size[::-1]), replace(geometry_of(grid), size=size)
+
+
+def _read(file: Path, found: Look, patient_id: str, error: type[CaseError], what: str, kind: int | None, *, layers: bool) -> sitk.Image:
+    """Let SimpleITK read a file that was looked through."""
     reader = _inform(file, patient_id, error, what, layers=layers)
     if found.odd:
         raise error(patient_id, _not_finite(what, found.odd, found.voxels), file)

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import SimpleITK as sitk
 
 from sarcofuse.errors import GeometryError, MaskError
-from sarcofuse.imaging.convert import check_geometry, geometry_of
-from sarcofuse.imaging.files import read_sitk
+from sarcofuse.imaging.convert import check_geometry
+from sarcofuse.imaging.files import read_voxels
 from sarcofuse.imaging.grid import resample_mask
 from sarcofuse.records import Geometry, Mask, Volume
 
@@ -73,19 +72,20 @@ def read_mask(file: Path, patient_id: str = "", label: int | str | None = None, 
         raise MaskError(patient_id, message, file)
     if is_dicom(file):
         return _dicom_mask(file, patient_id, label, grid)
-    image = read_sitk(file, patient_id, MaskError, "mask", layers=file.name.lower().endswith((".nrrd", ".nhdr")))
-    values = sitk.GetArrayViewFromImage(image)
+    values, geometry, image = read_voxels(file, patient_id, MaskError, "mask", layers=file.name.lower().endswith((".nrrd", ".nhdr")))
+    if image is None:
+        return Mask((values == _label(values, label, patient_id, file)).astype(np.uint8), geometry)
     fields = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys() if _FIELD.match(key)}
     if fields:
         if any("fractional" in image.GetMetaData(key).lower() for key in image.GetMetaDataKeys() if key in _STORED):
             message = "mask is a fractional segmentation of 3D Slicer; expected a binary label map. Save it as one"
             raise MaskError(patient_id, message, file)
         chosen = _choose(_slicer_segments(fields, values), label, patient_id, file)
-        return Mask(chosen.inside.astype(np.uint8), geometry_of(image))
+        return Mask(chosen.inside.astype(np.uint8), geometry)
     if image.GetNumberOfComponentsPerPixel() != 1:
         message = f"mask has {image.GetNumberOfComponentsPerPixel()} values a voxel and names no segments; expected 1 value, or a segmentation of 3D Slicer. Export it as a label map"
         raise MaskError(patient_id, message, file)
-    return Mask((values == _label(values, label, patient_id, file)).astype(np.uint8), geometry_of(image))
+    return Mask((values == _label(values, label, patient_id, file)).astype(np.uint8), geometry)
 
 
 def is_dicom(file: Path) -> bool:
@@ -269,9 +269,8 @@ def _labels(values: np.ndarray, patient_id: str, file: Path) -> tuple[list[int],
         if odd:
             message = f"mask holds {odd} voxels whose values are not whole numbers; expected labels such as 0 and 1. Export it as a label map, resampled by nearest neighbour"
             raise MaskError(patient_id, message, file)
-    found, counts = np.unique(values, return_counts=True)
+    found, counts = np.unique(values[values != 0], return_counts=True)
     if len(found) and found[0] < 0:
         message = f"mask holds negative values (least {int(found[0])}); expected labels 0, 1, 2 ... Is this an image and not a mask?"
         raise MaskError(patient_id, message, file)
-    inside = found != 0
-    return [int(v) for v in found[inside]], [int(n) for n in counts[inside]]
+    return [int(v) for v in found], [int(n) for n in counts]

@@ -5,17 +5,24 @@ Headers are those of the NIfTI-1.1 and NIfTI-2 standards (nifti1.h, nifti2.h).
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+HEAD = 352  # bytes before the voxels of a NIfTI-1 file without extensions
 _FLOATS = {16: "f4", 64: "f8"}
+_KINDS = {2: "u1", 4: "i2", 8: "i4", 256: "i1", 512: "u2", 768: "u4", **_FLOATS}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Look:
     """What a NIfTI file really holds.
 
@@ -27,11 +34,17 @@ class Look:
         Values that the header announces.
     odd : int
         Those of them that are NaN or infinite.
+    head : bytes
+        The header, where `values` are given.
+    values : ndarray, shape (voxels,), or None
+        The voxels, x first, where they mean what they are: a whole file of NIfTI-1, without scaling.
     """
 
     damage: str | None = None
     voxels: int = 0
     odd: int = 0
+    head: bytes = b""
+    values: NDArray[Any] | None = None
 
 
 def look(file: Path) -> Look:
@@ -66,10 +79,17 @@ def look(file: Path) -> Look:
     wanted = offset + voxels * bits // 8
     if len(content) < wanted:
         return Look(f"{len(content)} bytes of the {wanted} that its header announces", voxels)
-    if kind not in _FLOATS:
+    if kind not in _KINDS:
         return Look(None, voxels)
-    values = np.frombuffer(content, dtype=order + _FLOATS[kind], count=voxels, offset=offset)
-    return Look(None, voxels, voxels - int(np.count_nonzero(np.isfinite(values))))
+    values = np.frombuffer(content, dtype=order + _KINDS[kind], count=voxels, offset=offset)
+    odd = voxels - int(np.count_nonzero(np.isfinite(values))) if kind in _FLOATS else 0
+    return Look(None, voxels, odd, bytes(content[:HEAD]), values) if _is_plain(bytes(content[:HEAD]), order) else Look(None, voxels, odd)
+
+
+def _is_plain(head: bytes, order: str) -> bool:
+    """Say whether voxels lie behind the header in one file and need no scaling; a scale that is 0 or no number stands for none, as in the standard's own library."""
+    slope, shift = (f if math.isfinite(f) else 0.0 for f in struct.unpack_from(order + "2f", head, 112))
+    return head[344:348] == b"n+1\0" and slope in (0.0, 1.0) and shift == 0.0
 
 
 def _unpack(packed: bytes, content: bytearray) -> None:
