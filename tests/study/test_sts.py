@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from sarcofuse.config import StudyConfig, read_study
+from sarcofuse.records import block_alone
 from sarcofuse.study import run
 
 pytestmark = pytest.mark.slow
@@ -62,6 +63,6 @@ def test_23_real_patients_run_through_and_carry_no_model(example: Path, masks: s
     assert primary["low"] <= 0.5 <= primary["high"]
     risks = table.query("split == 'internal' and features == 'dlr' and classifier == 'extratrees'")["risk"]
     assert primary["high"] - primary["low"] > 0.3 or risks.max() == risks.min()  # no feature was found to tell anything: everybody's risk is the same
-    assert sum(row["auc"]["low"] > 0.5 for row in internal) <= 1
+    assert sum(row["auc"]["low"] > 0.5 for row in internal if block_alone(row["features"]) is None) <= 1
     assert any("23 patients cannot carry a model" in w for w in result.warnings)
     assert "23 patients cannot carry a model" in (result.folder / "report.html").read_text()

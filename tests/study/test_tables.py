@@ -117,9 +117,10 @@ def test_the_how_tos_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     found = run("study.yaml", scheduler="serial", progress=False)
     assert found.finished == "report"
     models = {m["features"] for m in json.loads((found.folder / "metrics.json").read_text())["models"]}
-    assert models == {"radiomic", "proteins", "radiomic+proteins"}
+    assert models == {"radiomic", "proteins", "radiomic-signature", "proteins-signature", "radiomic+proteins"}
     metrics = json.loads((found.folder / "metrics.json").read_text())
-    assert {(r["first"], r["second"]) for r in metrics["comparisons"]} == {("radiomic+proteins", "radiomic"), ("radiomic+proteins", "proteins"), ("radiomic", "proteins")}
+    sources = ("radiomic", "proteins", "radiomic-signature", "proteins-signature")
+    assert {(r["first"], r["second"]) for r in metrics["comparisons"]} == {*(("radiomic+proteins", s) for s in sources), ("radiomic", "proteins")}
     assert {m["features"] for m in metrics["models"] if m["primary"]} == {"radiomic+proteins"}
 
 
