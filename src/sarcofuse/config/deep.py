@@ -85,7 +85,7 @@ class DeepConfig(Section):
     slice_pooling: Annotated[
         Literal["mean", "max", "attention"], Field(description="How the slices' features become one: their mean, their maximum, or their mean weighted by the tumour's area in each (`attention`).")
     ] = "mean"
-    batch: Annotated[int, Field(ge=1, le=1024, description="Pictures that go through the network at a time; halved where memory does not suffice. Features agree within 1e-6 whatever it is.")] = 1
+    batch: Annotated[int, Field(ge=1, le=1024, description="Pictures that go through the network at a time; halved where memory does not suffice. On a GPU pictures of several patients fill it: 64, say. Features agree within 1e-6 whatever it is.")] = 1
     onnx: Annotated[OnnxConfig, Field(description="What an ONNX file (backbone: onnx) wants to be shown.")] = OnnxConfig()
     head: Annotated[Literal["pool", "attention", "transformer"], Field(description=_HEAD)] = "pool"
     fine_tune: Annotated[FineTuneConfig, Field(description="Learning of the outcome by the network.")] = FineTuneConfig()

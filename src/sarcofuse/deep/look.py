@@ -177,9 +177,42 @@ def show(patient_id: str, scene: Scene, config: DeepConfig, source: Source) -> L
     """
     entry = entry_of(config)
     with _whose(patient_id), torch_ready():
-        features, batch = _look_at_pictures(scene, config, entry, source) if entry.dims == 2 else (_look_at_box(scene, config, entry, source), 1)
+        if entry.dims == 2:
+            (features,), batch = _look_at_pictures([scene], config, entry, source)
+        else:
+            features, batch = _look_at_box(scene, config, entry, source), 1
     check_answer(features, scene.seen, entry.name, patient_id)
     return Look(features, scene.seen, batch)
+
+
+def show_together(scenes: Sequence[Scene], config: DeepConfig, source: Source) -> tuple[list[NDArray[np.float64]], int]:
+    """Show several tumours to a 2D network, the pictures of all of them in batches.
+
+    Parameters
+    ----------
+    scenes : sequence of Scene
+        Given by `make_scene`.
+    config : DeepConfig
+        Settings.
+    source : Source
+        Verified weights.
+
+    Returns
+    -------
+    features : list of ndarray of float64, shape (features,)
+        Of each tumour; within 1e-6 of the largest what `show` gives, and not checked.
+    batch : int
+        Pictures that went through the network at a time.
+
+    Raises
+    ------
+    CaseError
+        If memory does not suffice for one picture.
+    ConfigError
+        If features without a place in the picture are to be pooled by region.
+    """
+    with torch_ready():
+        return _look_at_pictures(scenes, config, entry_of(config), source)
 
 
 def load(config: DeepConfig, source: Source) -> Any:  # noqa: ANN401 - the networks share the method maps, not a class
@@ -272,18 +305,19 @@ def _keep_memory() -> None:
     np.empty(31 << 20, dtype=np.uint8)
 
 
-def _look_at_pictures(scene: Scene, config: DeepConfig, entry: Backbone, source: Source) -> tuple[NDArray[np.float64], int]:
-    """Show the pictures, `batch` at a time and fewer where memory does not suffice; give the features, joined over pictures, and the batch."""
+def _look_at_pictures(scenes: Sequence[Scene], config: DeepConfig, entry: Backbone, source: Source) -> tuple[list[NDArray[np.float64]], int]:
+    """Show the pictures, `batch` at a time and fewer where memory does not suffice; give the features of each scene, joined over its pictures, and the batch."""
     import torch
 
     from sarcofuse.deep.quick import quick
 
-    network, batch = quick(load(config, source)), min(config.batch, len(scene.shown))
+    shown, weights = np.concatenate([s.shown for s in scenes]) if len(scenes) > 1 else scenes[0].shown, [w for s in scenes for w in s.weights]
+    network, batch = quick(load(config, source)), min(config.batch, len(shown))
     rows, shares, at = list[Any](), list[Any](), 0
-    while at < len(scene.shown):
+    while at < len(shown):
         try:
-            maps = feature_maps(network, scene.shown[at : at + batch], config, entry, source)
-            shares = shares or region_shares(scene.weights, [m.shape[2:] for m in maps], source.device)
+            maps = feature_maps(network, shown[at : at + batch], config, entry, source)
+            shares = shares or region_shares(weights, [m.shape[2:] for m in maps], source.device)
             rows.append(pool_batch(maps, [own if own is None else own[at : at + batch] for own in shares], config.pooling))
         except (RuntimeError, MemoryError) as error:
             if not is_memory(error):
@@ -295,7 +329,9 @@ def _look_at_pictures(scene: Scene, config: DeepConfig, entry: Backbone, source:
             gc.collect()
             continue
         at += batch
-    return join_slices(torch.cat(rows).cpu().numpy(), scene.areas, config.slice_pooling), batch
+    ends = np.cumsum([len(s.shown) for s in scenes])[:-1]
+    parts = np.split(torch.cat(rows).cpu().numpy(), ends)
+    return [join_slices(own, s.areas, config.slice_pooling) for own, s in zip(parts, scenes, strict=True)], batch
 
 
 def feature_maps(network: Any, pictures: NDArray[np.uint8], config: DeepConfig, entry: Backbone, source: Source) -> list[Tensor]:  # noqa: ANN401 - see load

@@ -19,6 +19,7 @@ from sarcofuse.deep.idle import drop_idle
 from sarcofuse.deep.look import Source, load, make_scene, measure, show
 from sarcofuse.deep.registry import backbone
 from sarcofuse.deep.scene import Scene
+from sarcofuse.deep.together import fill, patients_a_batch
 from sarcofuse.errors import ConfigError, MaskError
 from sarcofuse.records import Case, FeatureTable, Mask, Patient, SetAside, Volume
 from sarcofuse.runtime import Engine, Entry, Task, available_cores, digest, digest_file, read_json, single_thread, write_json
@@ -318,6 +319,9 @@ def _tasks(cases: Sequence[Case], config: DeepConfig, source: Source) -> list[Ta
 
 
 def _extract_all(tasks: Sequence[Task], config: DeepConfig, engine: Engine) -> tuple[FeatureTable, list[SetAside], list[Entry]]:
+    size = patients_a_batch(config, tasks[0].arguments[4].device) if tasks else 1
+    if size > 1:
+        fill(STAGE, tasks, tasks[0].arguments[3], engine, size)
     with single_thread():  # not in the tasks alone, as the next patient is made ready between them too
         done, aside = engine.run(STAGE, _extract_case, _with_next(tasks, engine))
     rows = [np.load(entry.folder / FEATURES, allow_pickle=False) for entry in done]
