@@ -7,7 +7,7 @@ import pytest
 from scipy.ndimage import map_coordinates
 
 from sarcofuse.config.deep import DeepConfig
-from sarcofuse.deep.crops import grey_window, make_crops, slice_axis
+from sarcofuse.deep.crops import grey_window, make_crops, region_window, slice_axis
 from sarcofuse.records import Geometry, Mask, Volume
 
 SIZE = 224
@@ -185,3 +185,23 @@ def test_the_grey_window_is_that_of_numpys_percentiles():
         body = array[array > air + 0.1 * (bright - air)]
         high = float(np.percentile(body, 99.5)) if body.size else bright
         assert grey_window(array) == pytest.approx((air, high if high > air else air + 1.0), rel=1e-5, abs=1e-4)
+
+
+def test_intensities_can_be_the_tumours_own():
+    volume, mask = boxed()
+    volume.array[mask.array > 0] = np.linspace(40.0, 60.0, int(mask.array.sum()), dtype=np.float32)  # a tenth of what the body spans, plane by plane
+    body, region = (make_crops(volume, mask, DeepConfig(crop="all", intensities=how), SIZE) for how in ("body", "region"))
+    inside = region.tumour > 0.99
+    spread = {how: int(np.ptp(found.pictures[inside].astype(int))) for how, found in (("body", body), ("region", region))}
+    assert spread["body"] < 60
+    assert spread["region"] > 250
+    steps = [np.median(p[t]) for p, t in zip(region.pictures, inside, strict=True)]
+    assert steps == pytest.approx([255 * (k + 0.5) / 5 for k in range(5)], abs=3)  # five planes from black to white
+    volume.array[mask.array == 0] = 90.0
+    found = make_crops(volume, mask, DeepConfig(crop="all", intensities="region"), SIZE)
+    assert (found.pictures[found.tumour == 0] == 255).all()  # brighter than the tumour ever is
+
+
+def test_a_tumour_of_one_intensity_has_a_window_all_the_same():
+    assert region_window(np.full(7, 3.0, dtype=np.float32)) == (3.0, 4.0)
+    assert region_window(np.arange(201, dtype=np.float32)) == pytest.approx((1.0, 199.0))

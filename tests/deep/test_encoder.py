@@ -31,6 +31,14 @@ def test_the_image_is_shown_as_the_segmentation_networks_see_it():
         assert array == pytest.approx(expected, abs=1e-4)
 
 
+def test_a_box_can_be_scaled_by_the_tumour():
+    volume, mask = ball()
+    array, region = working_image(volume, mask, volume.geometry.spacing, "region")
+    assert array[region >= 0.5].mean() == pytest.approx(0, abs=0.02)
+    assert array[region >= 0.5].std() == pytest.approx(1, abs=0.02)
+    assert np.median(array[region == 0]) < -3  # the body lies far below a bright tumour
+
+
 def test_twice_as_long_voxels_are_means_of_eight():
     rng = np.random.default_rng(0)
     values = rng.standard_normal((4, 6, 8)).astype(np.float32)

@@ -18,6 +18,11 @@ _POOLING = (
     "the tumour, its rim (5 mm to either side of the border) and its surroundings (20 mm outside)."
 )
 
+_INTENSITIES = (
+    "What is black and what is white, or mean 0 and deviation 1 in a 3D box: by the `body` (from air to its brightest), so that a tumour's intensity beside its surroundings stays to be seen, "
+    "or by the tumour `region` alone, which uses the whole range for what is inside it."
+)
+
 _MODE = (
     "`none`: the network stays as it is and its features go to the models. Otherwise it learns the outcome, and one number a patient goes to the models, the out-of-fold `deep_signature`: "
     "`probe` learns a head on the features as they are; `last` the last block too; `all` everything, early blocks slowly; `adapters` low-rank additions to convolutions and linear layers."
@@ -79,6 +84,7 @@ class DeepConfig(Section):
     margin_mm: Annotated[float, Field(ge=0, description="Context kept around the tumour in mm.")] = 20.0
     field_mm: Annotated[float | None, Field(gt=0, description="Side of every picture in mm, whatever the tumour's size; empty for the tumour's bounding box and margin_mm.")] = None
     masked: Annotated[bool, Field(description="Blank everything outside the tumour.")] = False
+    intensities: Annotated[Literal["body", "region"], Field(description=_INTENSITIES)] = "body"
     layer: Annotated[Literal["last", "blocks"], Field(description="Feature maps that are pooled: the last one (objects), or those of the earlier stages side by side (texture, margins).")] = "blocks"
     pooling: Annotated[Literal["average", "masked", "max", "regions"], Field(description=_POOLING)] = "regions"
     device: Annotated[Literal["auto", "cpu", "cuda"], Field(description="`auto` takes a GPU where there is one.")] = "auto"

@@ -25,7 +25,7 @@ class Box:
     Attributes
     ----------
     array : ndarray of float32, shape (planes, rows, columns)
-        Intensities, mean 0 and deviation 1 over the body, clipped at 5.
+        Intensities, mean 0 and deviation 1 over the body (or the tumour), clipped at 5.
     tumour : ndarray of float32, same shape
         Share of each voxel that is tumour, 0 to 1.
     spans : tuple of ndarray of float32, each of shape (length, voxels)
@@ -58,7 +58,7 @@ def make_box(image: Volume, mask: Mask, config: DeepConfig, spacing: Sequence[fl
     mask : Mask
         The tumour on the same grid, not empty.
     config : DeepConfig
-        Margin, and whether to blank what is not tumour.
+        Margin, intensities, and whether to blank what is not tumour.
     spacing : sequence of float
         The network's voxel size along x, y, z in mm.
     factor : sequence of int
@@ -75,7 +75,7 @@ def make_box(image: Volume, mask: Mask, config: DeepConfig, spacing: Sequence[fl
         If the mask is empty.
     """
     check_drawn(mask)
-    array, region = working_image(image, mask, spacing)
+    array, region = working_image(image, mask, spacing, config.intensities)
     if config.masked:
         array = np.where(region >= min(0.5, float(region.max())), array, np.float32(array.min()))
     ends = _box(region > 0, spacing, config.margin_mm, factor)
@@ -84,10 +84,10 @@ def make_box(image: Volume, mask: Mask, config: DeepConfig, spacing: Sequence[fl
     return Box(_cut(array, ends), _cut(region, ends), tuple(spans))
 
 
-def working_image(image: Volume, mask: Mask, spacing: Sequence[float]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Bring image and mask to the network's voxel size, corners of the first voxels kept; the image to mean 0 and deviation 1 over the body.
+def working_image(image: Volume, mask: Mask, spacing: Sequence[float], intensities: str = "body") -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Bring image and mask to the network's voxel size, corners of the first voxels kept; the image to mean 0 and deviation 1 over the body, or the tumour.
 
-    This is what the segmentation networks are trained with: the body is what exceeds the 1st percentile by more than a tenth of the way to the 99th.
+    The first is what the segmentation networks are trained with: the body is what exceeds the 1st percentile by more than a tenth of the way to the 99th.
 
     Parameters
     ----------
@@ -97,6 +97,8 @@ def working_image(image: Volume, mask: Mask, spacing: Sequence[float]) -> tuple[
         The tumour on the same grid.
     spacing : sequence of float
         Working voxel size along x, y, z in mm.
+    intensities : {'body', 'region'}
+        ``deep.intensities``; ``region`` is what the mask covers by half, or by most where it covers no voxel by half.
 
     Returns
     -------
@@ -109,6 +111,8 @@ def working_image(image: Volume, mask: Mask, spacing: Sequence[float]) -> tuple[
         array, region = (np.moveaxis(np.tensordot(matrix, a, (1, axis)), 0, axis) for a in (array, region))
     low, high = np.percentile(array, (1, 99))
     body = array[array > low + 0.1 * (high - low)] if high > low else array
+    if intensities == "region":
+        body = array[region >= min(0.5, float(region.max()))]
     mean, deviation = float(body.mean(dtype=np.float64)), float(body.std(dtype=np.float64))
     return np.clip((array - np.float32(mean)) / np.float32(max(deviation, 1e-6)), -CLIP, CLIP), region
 

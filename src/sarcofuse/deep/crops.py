@@ -97,7 +97,7 @@ def make_crops(volume: Volume, mask: Mask, config: DeepConfig, size: int) -> Cro
     mask : Mask
         The tumour, on the same grid, not empty.
     config : DeepConfig
-        Which slices, margin, and whether to blank what is not tumour.
+        Which slices, margin, intensities, and whether to blank what is not tumour.
     size : int
         Rows and columns of a picture.
 
@@ -113,7 +113,7 @@ def make_crops(volume: Volume, mask: Mask, config: DeepConfig, size: int) -> Cro
     """
     check_drawn(mask)
     zyx = volume.geometry.spacing[::-1]
-    axis, (low, high) = slice_axis(volume.geometry.spacing), grey_window(volume.array)
+    axis, (low, high) = slice_axis(volume.geometry.spacing), grey_window(volume.array) if config.intensities == "body" else region_window(volume.array[mask.array > 0])
     pictures, tumours, pixels, places = [], [], [], list[Place]()
     for across, chosen in _chosen(mask.array, axis, config):
         image, region = np.moveaxis(volume.array, across, 0)[chosen], np.moveaxis(mask.array, across, 0)[chosen]
@@ -177,6 +177,23 @@ def grey_window(array: NDArray[np.float32]) -> tuple[float, float]:
     top = np.sort(ordered[int(places[1]) :])
     high = _between(top, top.size - 1 - 0.005 * (size - 1)) if size else bright
     return air, high if high > air else air + 1.0
+
+
+def region_window(values: NDArray[np.float32]) -> tuple[float, float]:
+    """Choose the intensities that become black and white by the tumour: its 0.5th and 99.5th percentile.
+
+    Parameters
+    ----------
+    values : ndarray, shape (voxels,)
+        Intensities of the tumour.
+
+    Returns
+    -------
+    low, high : float
+        Intensities; high is above low even where the tumour is constant.
+    """
+    low, high = (float(p) for p in np.percentile(values, (0.5, 99.5)))
+    return low, high if high > low else low + 1.0
 
 
 def _between(values: NDArray[np.float32], place: float) -> float:
