@@ -243,6 +243,16 @@ def test_cases_are_explained_once_and_bad_ones_set_aside(eyes, make_case, tmp_pa
         explain(volume, Mask(np.zeros_like(mask.array), mask.geometry), settings, source(), own)
 
 
+def test_many_pictures_are_painted_in_strips_of_nine():
+    seen = np.full((20, 96, 96), 7, dtype=np.uint8)
+    seen[13] = 200
+    page = paint(seen, [np.zeros((96, 96))] * 20, [np.zeros((96, 96), dtype=np.float32)] * 20)
+    assert page.shape == (3 * 2 * 96, 9 * 96, 3)
+    assert (page[192:384, 4 * 96 : 5 * 96] == 200).all()  # the fourteenth: fifth of the second strip
+    assert (page[384:, 2 * 96 :] == 0).all()
+    assert paint(seen[:3], [np.zeros((96, 96))] * 3, [np.zeros((96, 96), dtype=np.float32)] * 3).shape == (192, 288, 3)
+
+
 def test_a_painting_is_orange_up_blue_down_and_outlined():
     seen, tumour = np.full((1, 96, 96), 100, dtype=np.uint8), np.zeros((96, 96), dtype=np.float32)
     tumour[30:60, 30:60] = 1.0

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 UP, DOWN, OUTLINE = (213, 94, 0), (0, 114, 178), (255, 255, 255)  # vermillion, blue: told apart by colour-blind readers
 STRONGEST = 0.75  # part of a pixel's colour that the strongest value takes
-PLANES, SMALL = 9, 96  # planes of a box that are shown, and the fewest pixels of a picture's side
+PLANES, SMALL = 9, 96  # planes of a box that are shown and pictures of a strip, and the fewest pixels of a picture's side
 
 
 def paint(seen: NDArray[np.uint8], maps: Sequence[NDArray[np.float64]], tumour: Sequence[NDArray[np.float32]]) -> NDArray[np.uint8]:
@@ -30,6 +30,7 @@ def paint(seen: NDArray[np.uint8], maps: Sequence[NDArray[np.float64]], tumour: 
     Returns
     -------
     ndarray of uint8, shape (2 * rows, pictures * columns, 3)
+        More than nine pictures go on in further such strips below.
         Full colour is the 99.5th percentile of the absolute map over all pictures. Of a box up to nine planes that hold tumour; small pictures are shown larger, each pixel as a square.
     """
     values, regions, shown = list(maps), list(tumour), list(seen)
@@ -47,7 +48,10 @@ def paint(seen: NDArray[np.uint8], maps: Sequence[NDArray[np.float64]], tumour: 
         edge = _outline(region)
         plain[edge] = OUTLINE
         columns.append(np.concatenate([plain, painted]))
-    page = np.rint(np.concatenate(columns, axis=1)).astype(np.uint8)
+    gap = np.zeros_like(columns[0])
+    strips = [columns[at : at + PLANES] for at in range(0, len(columns), PLANES)]
+    strips[1:] = [s + [gap] * (PLANES - len(s)) for s in strips[1:]]
+    page = np.rint(np.concatenate([np.concatenate(s, axis=1) for s in strips])).astype(np.uint8)
     times = max(1, -(-SMALL // shown[0].shape[0]))
     return np.ascontiguousarray(np.repeat(np.repeat(page, times, axis=0), times, axis=1))
 
