@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,8 @@ class Head(nn.Module):
 
     centre: Tensor
     scale: Tensor
+    decide: Callable[[Tensor, Tensor, Tensor], Tensor]
+    """What heads differ in: logits of slices as `ready` gives them, of areas, and of which slices are there."""
 
     def __init__(self, features: int, dropout: float) -> None:
         super().__init__()
@@ -60,23 +63,6 @@ class Head(nn.Module):
         """
         found: Tensor = self.dropout(((tokens - self.centre) * self.scale).clamp(-MOST, MOST))
         return found
-
-    def decide(self, x: Tensor, areas: Tensor, there: Tensor) -> Tensor:
-        """Give the logits; what heads differ in.
-
-        Parameters
-        ----------
-        x : Tensor, shape (patients, slices, features)
-            Slices as `ready` gives them.
-        areas, there : Tensor, shape (patients, slices)
-            As for the call.
-
-        Returns
-        -------
-        Tensor, shape (patients,)
-            Logits.
-        """
-        raise NotImplementedError
 
     def forward(self, tokens: Tensor, areas: Tensor, there: Tensor) -> Tensor:
         """Give the logits.
