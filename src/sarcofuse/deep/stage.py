@@ -19,7 +19,7 @@ from sarcofuse.deep.idle import drop_idle
 from sarcofuse.deep.look import Source, load, make_scene, measure, show
 from sarcofuse.deep.registry import backbone
 from sarcofuse.deep.scene import Scene
-from sarcofuse.deep.together import fill, patients_a_batch
+from sarcofuse.deep.together import FEATURES, NOTES, PICTURE, fill, patients_a_batch, write_look
 from sarcofuse.errors import ConfigError, MaskError
 from sarcofuse.records import Case, FeatureTable, Mask, Patient, SetAside, Volume
 from sarcofuse.runtime import Engine, Entry, Task, available_cores, digest, digest_file, read_json, single_thread, write_json
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 VERSION = "deep 3"
 AHEAD = 4  # patients made ready at a time for a GPU
-STAGE, FEATURES, PICTURE, NOTES, IDLE = "deep", "features.npy", "seen.png", "notes.json", "idle.json"
+STAGE, IDLE = "deep", "idle.json"
 
 
 def find_source(config: DeepConfig, weights: Path | None = None, encoder: Path | None = None) -> Source:
@@ -364,10 +364,8 @@ def _extract_case(folder: Path, patient_id: str, image: Path, mask: Path | None,
     for patient in following:
         ahead.start((*patient[1:], config, source), partial(_make_ready, *patient, config, source), kept=2 * len(following))
     found = show(patient_id, scene, config, source)
-    np.save(folder / FEATURES, found.features, allow_pickle=False)
-    (folder / PICTURE).write_bytes(picture)
-    if found.batch < min(config.batch, len(found.seen)) and backbone(config.backbone).dims == 2:
-        write_json({"batch": found.batch}, folder / NOTES)
+    halved = found.batch < min(config.batch, len(found.seen)) and backbone(config.backbone).dims == 2
+    write_look(folder, found.features, picture, found.batch if halved else None)
 
 
 def _make_ready(patient_id: str, image: Path, mask: Path, config: DeepConfig, source: Source) -> tuple[Scene, bytes]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from sarcofuse.deep.scene import Scene
 from sarcofuse.deep.trouble import check_answer
 from sarcofuse.errors import CaseError
 from sarcofuse.runtime import Engine, Task, available_cores, digest, publish_folder, write_json
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 GROUPS, FEATURES, PICTURE, NOTES = "deep-batches", "features.npy", "seen.png", "notes.json"
 ALL = 12  # slices of a tumour, about, with crop: all
@@ -106,10 +110,27 @@ def show_group(folder: Path, members: Sequence[Member], config: DeepConfig, sour
             check_answer(features, scene.seen, config.backbone, member[1])
             own = folder / member[0]
             own.mkdir()
-            np.save(own / FEATURES, features, allow_pickle=False)
-            (own / PICTURE).write_bytes(pack_png(np.concatenate(list(scene.seen), axis=1)))
-            if batch < min(config.batch, sum(len(s.shown) for _, s in there)):
-                write_json({"batch": batch}, own / NOTES)
+            write_look(own, features, pack_png(np.concatenate(list(scene.seen), axis=1)), batch if batch < min(config.batch, sum(len(s.shown) for _, s in there)) else None)
+
+
+def write_look(folder: Path, features: NDArray[np.float64], picture: bytes, smaller: int | None) -> None:
+    """Write one patient's result.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to write.
+    features : ndarray of float64, shape (features,)
+        Features.
+    picture : bytes
+        What the network saw, as a PNG file.
+    smaller : int or None
+        Pictures that went through the network at a time, where memory did not suffice for ``deep.batch``.
+    """
+    np.save(folder / FEATURES, features, allow_pickle=False)
+    (folder / PICTURE).write_bytes(picture)
+    if smaller is not None:
+        write_json({"batch": smaller}, folder / NOTES)
 
 
 def _ready(member: Member, config: DeepConfig, source: Source) -> Scene | None:
